@@ -1,0 +1,119 @@
+//! Where pre-images go: a bounded number of page-sized slots in memory that the worker shares.
+//!
+//! Slots are handed out in order and taken back all at once when no handler can hold one. The bound is the
+//! heap's promise not to grow without limit: when it is reached, a writer waits until the snapshot ends.
+
+use super::word::Slot;
+use crate::error::Error;
+use crate::mapping::{Private, Shared};
+use crate::unit::{Bytes, PAGE_SIZE, PageIndex};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// Words in a page.
+pub const PAGE_WORDS: usize = PAGE_SIZE / 8;
+
+/// Slots that stay populated between snapshots at least: 16 MiB.
+const KEEP: u32 = 4096;
+
+/// The pre-images of one heap.
+#[derive(Debug)]
+pub struct Pool {
+    images: Shared<[AtomicU64; PAGE_WORDS]>,
+    /// Which page each slot in use belongs to.
+    owners: Private<AtomicU32>,
+    /// The next slot to hand out; beyond the capacity when used up.
+    next: AtomicU32,
+    exhausted: AtomicBool,
+    /// Slots below this may be populated.
+    populated: AtomicU32,
+}
+
+impl Pool {
+    /// A pool bounded by `limit` (at least one page) and by the pages there are.
+    pub(super) fn new(limit: Bytes, pages: usize) -> Result<Self, Error> {
+        let slots = (limit.0 / PAGE_SIZE).clamp(1, pages);
+        Ok(Self {
+            images: Shared::new("palimpsest-preimages", slots)?,
+            owners: Private::new(slots)?,
+            next: AtomicU32::new(0),
+            exhausted: AtomicBool::new(false),
+            populated: AtomicU32::new(0),
+        })
+    }
+
+    /// Stores a page's pre-image and says where, or nothing if there is no room. Async-signal-safe.
+    ///
+    /// # Safety
+    /// `from` points to the page, whose contents do not change during the call.
+    pub(super) unsafe fn save(&self, page: PageIndex, from: *const u8) -> Option<Slot> {
+        let slot = self.next.fetch_add(1, Ordering::Relaxed);
+        let Some(image) = self.images.get(slot as usize) else {
+            self.next.store(self.images.len() as u32, Ordering::Relaxed);
+            return None;
+        };
+        self.owners[slot as usize].store(page.0, Ordering::Relaxed);
+        // SAFETY: the caller's page is a page long and stable; the slot is this thread's alone until its word is
+        // published, which the caller does with release.
+        unsafe { std::ptr::copy_nonoverlapping(from, image.as_ptr().cast_mut().cast::<u8>(), PAGE_SIZE) };
+        Some(slot)
+    }
+
+    /// Notes that a writer found no room. Async-signal-safe.
+    pub(super) fn note_exhausted(&self) {
+        self.exhausted.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.exhausted.load(Ordering::Acquire)
+    }
+
+    /// Slots in use.
+    pub(super) fn used(&self) -> u32 {
+        self.next.load(Ordering::Acquire).min(self.images.len() as u32)
+    }
+
+    pub(super) fn owner(&self, slot: Slot) -> PageIndex {
+        PageIndex(self.owners[slot as usize].load(Ordering::Relaxed))
+    }
+
+    pub(super) fn populated(&self) -> Bytes {
+        self.images.populated()
+    }
+
+    /// Takes all slots back and returns memory that the last snapshots had no use for. Nobody holds a slot.
+    pub(super) fn reset(&self) {
+        let used = self.used();
+        let populated = self.populated.load(Ordering::Relaxed).max(used);
+        // Populating a slot again costs about as much as copying a page, so what was needed lately is kept.
+        let keep = used.max(populated - populated / 4).max(KEEP.min(populated));
+        self.images.release(keep as usize, populated as usize);
+        self.populated.store(keep, Ordering::Relaxed);
+        self.exhausted.store(false, Ordering::Release);
+        self.next.store(0, Ordering::Release);
+    }
+
+    /// The words of a slot, as the worker reads them.
+    pub(crate) fn image(&self, slot: Slot) -> &[AtomicU64; PAGE_WORDS] {
+        &self.images[slot as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_keeps_what_it_is_given_up_to_its_bound() {
+        let pool = Pool::new(Bytes(2 * PAGE_SIZE), 100).unwrap();
+        let page = [7u8; PAGE_SIZE];
+        let save = |index| {
+            // SAFETY: the array is a page long and does not change.
+            unsafe { pool.save(PageIndex(index), page.as_ptr()) }
+        };
+        assert_eq!((save(40), save(50), save(60), save(61)), (Some(0), Some(1), None, None));
+        assert_eq!((pool.used(), pool.owner(1)), (2, PageIndex(50)));
+        assert_eq!(pool.image(0)[511].load(Ordering::Relaxed), 0x0707_0707_0707_0707);
+        pool.reset();
+        assert_eq!((pool.used(), save(9)), (0, Some(0)));
+    }
+}

@@ -1,0 +1,61 @@
+//! Which barriers this process has, readable from the signal handler.
+//!
+//! A fixed array of pointers, each holding a share of its barrier. The handler counts itself in, finds the barrier
+//! whose range holds the address, counts itself in with that one too, and leaves the array again.
+
+use super::Barrier;
+use super::epoch::Epoch;
+use crate::error::Error;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// How many barriers a process may have at a time.
+pub const MAX_BARRIERS: usize = 256;
+
+static BARRIERS: [AtomicPtr<Barrier>; MAX_BARRIERS] =
+    [const { AtomicPtr::new(std::ptr::null_mut()) }; MAX_BARRIERS];
+static LOOKING: Epoch = Epoch::new();
+static CHANGING: Mutex<()> = Mutex::new(());
+
+pub(super) fn register(barrier: &Arc<Barrier>) -> Result<(), Error> {
+    let _guard = CHANGING.lock();
+    let free = BARRIERS.iter().find(|b| b.load(Ordering::Relaxed).is_null());
+    let free = free.ok_or(Error::TooManyHeaps(MAX_BARRIERS))?;
+    // Pairs with the load in `with_barrier`.
+    free.store(Arc::into_raw(barrier.clone()).cast_mut(), Ordering::Release);
+    Ok(())
+}
+
+pub(super) fn unregister(barrier: &Arc<Barrier>) {
+    let _guard = CHANGING.lock();
+    let own = Arc::as_ptr(barrier).cast_mut();
+    if let Some(slot) = BARRIERS.iter().find(|b| b.load(Ordering::Relaxed) == own) {
+        slot.store(std::ptr::null_mut(), Ordering::SeqCst);
+        LOOKING.synchronize();
+        // SAFETY: this share was leaked by `register`; no handler can find it any more.
+        drop(unsafe { Arc::from_raw(own) });
+    }
+}
+
+/// Calls `f` with the barrier whose traced half holds the address. Async-signal-safe.
+#[inline]
+pub(super) fn with_barrier<R>(address: usize, f: impl FnOnce(&Barrier) -> R) -> Option<R> {
+    let looking = LOOKING.enter();
+    for slot in &BARRIERS {
+        let barrier = slot.load(Ordering::SeqCst);
+        if barrier.is_null() {
+            continue;
+        }
+        // SAFETY: `unregister` waits, after clearing the slot, for all who are looking before it drops its share.
+        let barrier = unsafe { &*barrier };
+        let base = barrier.heap.base().as_usize();
+        if address.wrapping_sub(base) < barrier.heap.half().0 {
+            // From here on `Barrier::retire` waits for this handler.
+            let _inside = barrier.handlers.enter();
+            drop(looking);
+            return Some(f(barrier));
+        }
+    }
+    None
+}

@@ -1,0 +1,230 @@
+//! What happens on a write to an armed page. **Everything here runs in a signal handler**, or does what one does:
+//! no allocation, no lock, no panic; atomics, a copy, one system call.
+
+use super::word::PageWord;
+use super::{Barrier, Contents, Delivery, SignalDelivery, registry};
+use crate::sys::{clock, futex, signal};
+use crate::unit::{PAGE_SIZE, PageIndex, PageRange};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The hook of the `SIGBUS` handler.
+pub(super) fn on_fault(address: usize) -> bool {
+    registry::with_barrier(address, |barrier| {
+        let page = (address - barrier.heap.base().as_usize()) / PAGE_SIZE;
+        barrier.trap(PageIndex(page as u32))
+    })
+    .unwrap_or(false)
+}
+
+impl Barrier {
+    /// Resolves a write fault. `false`: it is not the barrier's; somebody else has to say what it means.
+    fn trap(&self, page: PageIndex) -> bool {
+        let word = self.word(page);
+        let mut round = 0;
+        loop {
+            match PageWord::from_raw(word.load(Ordering::Acquire)) {
+                PageWord::ARMED => {
+                    if self.take(word) {
+                        self.counters.trapped.fetch_add(1, Ordering::Relaxed);
+                        return self.resolve(page, word);
+                    }
+                }
+                // Another thread has the page, for as long as a copy and a system call take; or the collector
+                // is protecting it and it will be `Armed`.
+                PageWord::SAVING | PageWord::ARMING => {
+                    futex::pause_briefly(round);
+                    round += 1;
+                }
+                // Opened since the fault, normally. But memory that could not be populated (a cgroup's or a
+                // machine's limit) looks the same and stays so.
+                PageWord::OPEN => return self.is_broken() || retries_left(page),
+                // Saved, and perhaps not yet unprotected by the thread that saved it: help. The word cannot
+                // change before this handler leaves, so this cannot undo a later arming.
+                _saved => return self.delivery.open(PageRange::new(page.0, page.0 + 1)).is_ok() || self.give_up(),
+            }
+        }
+    }
+
+    /// `Armed -> Saving`: exactly one thread gets the page.
+    #[inline]
+    fn take(&self, word: &AtomicU32) -> bool {
+        word.compare_exchange(
+            PageWord::ARMED.raw(),
+            PageWord::SAVING.raw(),
+            // Acquire: what the collector did before it armed the page is seen, the snapshot's begin among it.
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        )
+        .is_ok()
+    }
+
+    /// The page is this thread's: saves it if a snapshot wants it, and opens it.
+    #[inline]
+    fn resolve(&self, page: PageIndex, word: &AtomicU32) -> bool {
+        let pages = PageRange::new(page.0, page.0 + 1);
+        if self.in_snapshot() {
+            if !self.save(page, word) {
+                self.wait_for_room();
+                return true;
+            }
+            // Saved is published; only now may the page change.
+            if self.delivery.open(pages).is_err() && !self.give_up() {
+                return false;
+            }
+        } else {
+            let opened = self.delivery.open(pages).is_ok() || self.give_up();
+            word.store(PageWord::OPEN.raw(), Ordering::Release);
+            if !opened {
+                return false;
+            }
+        }
+        self.dirty.mark_chunk(page.chunk());
+        true
+    }
+
+    /// Stores the pre-image of a page that is this thread's and publishes where it is. `false`: there is no room;
+    /// the page is armed again.
+    #[inline]
+    fn save(&self, page: PageIndex, word: &AtomicU32) -> bool {
+        let (at, _) = self.heap.span(PageRange::new(page.0, page.0 + 1));
+        // SAFETY: a page of the heap; it is protected and its word is `Saving`, so nobody changes it.
+        match unsafe { self.pool.save(page, at.as_ptr()) } {
+            Some(slot) => {
+                self.counters.preimages.fetch_add(1, Ordering::Relaxed);
+                // Release: a reader that sees the slot sees the pre-image. Pairs with the worker's view.
+                word.store(PageWord::saved(slot).raw(), Ordering::Release);
+                true
+            }
+            None => {
+                word.store(PageWord::ARMED.raw(), Ordering::Release);
+                self.pool.note_exhausted();
+                false
+            }
+        }
+    }
+
+    /// Waits until the snapshot has ended: by then the worker is done, or the collector has given it up.
+    #[cold]
+    fn wait_for_room(&self) {
+        self.counters.stalls.fetch_add(1, Ordering::Relaxed);
+        let start = clock::monotonic_ns();
+        self.control.raise();
+        while self.in_snapshot() && !self.is_broken() {
+            futex::wait(&self.phase, super::Phase::Snapshot as u32, Some(Duration::from_millis(10)));
+        }
+        self.counters.stalled_ns.fetch_add(clock::monotonic_ns() - start, Ordering::Relaxed);
+    }
+
+    /// [`Barrier::open`], but for the dirty map. Runs outside handlers, with signals held back: a host's handler that
+    /// touched a page this thread has taken would wait for itself.
+    pub(super) fn open_in_bulk(&self, pages: PageRange, contents: Contents) {
+        let armed = |p: PageIndex| self.word(p).load(Ordering::Relaxed) != PageWord::OPEN.raw();
+        if !pages.iter().any(armed) {
+            return;
+        }
+        let mut next = pages.start.0;
+        while next < pages.end.0 {
+            let full = signal::with_signals_held(|| {
+                let _inside = self.handlers.enter();
+                self.open_some(&mut next, pages.end.0, contents)
+            });
+            if full {
+                self.wait_for_room();
+            }
+        }
+    }
+
+    /// Opens pages from `next` on, which it advances, to `end`. Stops, and returns `true`, where a pre-image found no
+    /// room.
+    fn open_some(&self, next: &mut u32, end: u32, contents: Contents) -> bool {
+        let keep = self.in_snapshot() && contents == Contents::Objects;
+        // Pages taken by this thread, next to each other, not unprotected so far.
+        let mut taken = PageRange::new(*next, *next);
+        let mut round = 0;
+        while *next < end {
+            let page = PageIndex(*next);
+            let word = self.word(page);
+            match PageWord::from_raw(word.load(Ordering::Acquire)) {
+                PageWord::ARMED => {
+                    if !self.take(word) {
+                        continue;
+                    }
+                    if keep && !self.save(page, word) {
+                        self.open_taken(taken);
+                        return true;
+                    }
+                    *next += 1;
+                    taken.end = PageIndex(*next);
+                    continue;
+                }
+                PageWord::SAVING | PageWord::ARMING => {
+                    // Don't keep others waiting for what is taken.
+                    self.open_taken(taken);
+                    futex::pause_briefly(round);
+                    round += 1;
+                }
+                _open_or_saved => {
+                    self.open_taken(taken);
+                    *next += 1;
+                }
+            }
+            taken = PageRange::new(*next, *next);
+        }
+        self.open_taken(taken);
+        false
+    }
+
+    fn open_taken(&self, pages: PageRange) {
+        if pages.is_empty() {
+            return;
+        }
+        if self.delivery.open(pages).is_err() {
+            self.give_up();
+        }
+        self.counters.opened.fetch_add(pages.len().into(), Ordering::Relaxed);
+        for page in pages.iter() {
+            let word = self.word(page);
+            if word.load(Ordering::Relaxed) == PageWord::SAVING.raw() {
+                word.store(PageWord::OPEN.raw(), Ordering::Release);
+            }
+        }
+    }
+}
+
+impl SignalDelivery {
+    /// Faults on an open page by one thread, in quick succession, before it is taken for something else. Each takes
+    /// a few microseconds; what is really a race between writers is over after one or two.
+    const RETRIES: u64 = 64;
+}
+
+/// Counts this thread's faults on an open page; `false` when there were too many too quickly.
+///
+/// The counts are in a small table by thread rather than in thread-local storage, which may allocate on first use.
+/// Two threads that share an entry reset each other's count, which costs some retries.
+#[cold]
+fn retries_left(page: PageIndex) -> bool {
+    struct Entry {
+        /// Thread and page.
+        who: AtomicU64,
+        /// Time of the first fault of the row (high bits) and faults since (low 16 bits).
+        row: AtomicU64,
+    }
+    static TABLE: [Entry; 64] = [const { Entry { who: AtomicU64::new(0), row: AtomicU64::new(0) } }; 64];
+    const WINDOW_NS: u64 = 10_000_000;
+
+    let thread = u64::from(clock::thread_id());
+    let entry = &TABLE[thread as usize % TABLE.len()];
+    let who = thread << 32 | u64::from(page.0);
+    let (row, now) = (entry.row.load(Ordering::Relaxed), clock::monotonic_ns() >> 16 << 16);
+    if entry.who.swap(who, Ordering::Relaxed) != who || now.saturating_sub(row) > WINDOW_NS {
+        entry.row.store(now, Ordering::Relaxed);
+        return true;
+    }
+    entry.row.store(row + 1, Ordering::Relaxed);
+    if row & 0xffff < SignalDelivery::RETRIES {
+        futex::yield_now();
+        return true;
+    }
+    false
+}

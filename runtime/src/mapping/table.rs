@@ -1,0 +1,123 @@
+//! Fixed-size tables of atomics in memory of their own, sparse until touched.
+
+use crate::error::Error;
+use crate::sys::memory::{self, Advise};
+use crate::unit::{Address, Bytes, PAGE_SIZE};
+use memmap2::{MmapMut, MmapRaw};
+use rustix::fd::{AsFd, OwnedFd};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
+
+/// Types that are valid when all their bytes are zero and that several processes may use at once.
+///
+/// # Safety
+/// All-zero is a valid value, and every access goes through atomics: no padding, no pointer, no destructor.
+pub unsafe trait Zeroed: Sync {}
+// SAFETY: an atomic integer of zero bytes is zero.
+unsafe impl Zeroed for AtomicU8 {}
+// SAFETY: as above.
+unsafe impl Zeroed for AtomicU16 {}
+// SAFETY: as above.
+unsafe impl Zeroed for AtomicU32 {}
+// SAFETY: as above.
+unsafe impl Zeroed for AtomicU64 {}
+// SAFETY: an array of such values is one after another of them.
+unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
+
+fn bytes_for<T>(len: usize) -> Bytes {
+    Bytes((len * size_of::<T>()).next_multiple_of(PAGE_SIZE).max(PAGE_SIZE))
+}
+
+/// A table that parent and workers share.
+#[derive(Debug)]
+pub struct Shared<T> {
+    map: MmapRaw,
+    _fd: OwnedFd,
+    /// `len` values of `T` fit into `map`.
+    len: usize,
+    of: std::marker::PhantomData<T>,
+}
+
+impl<T: Zeroed> Shared<T> {
+    /// A table of `len` zeroes, under a name that `/proc/PID/maps` shows.
+    pub fn new(name: &str, len: usize) -> Result<Self, Error> {
+        let bytes = bytes_for::<T>(len);
+        let fd = memory::memfd(name, bytes)?;
+        let map = memory::map_file(fd.as_fd(), bytes)?;
+        Ok(Self { map, _fd: fd, len, of: std::marker::PhantomData })
+    }
+
+    /// Bytes of this table that are populated, wherever they were touched.
+    pub fn populated(&self) -> Bytes {
+        memory::populated(&self._fd)
+    }
+
+    /// Gives the memory of whole pages within `from .. to` (indices) back to the system; they read as zero
+    /// again. The caller has no use for their contents, nor has any worker.
+    pub fn release(&self, from: usize, to: usize) {
+        let start = (from * size_of::<T>()).next_multiple_of(PAGE_SIZE);
+        let end = to.min(self.len) * size_of::<T>() / PAGE_SIZE * PAGE_SIZE;
+        if start < end {
+            let at = Address::from_ptr(self.map.as_ptr()).add(start);
+            // SAFETY: page-aligned, inside this mapping; the caller does not need the contents. Memory that
+            // could not be given back is merely kept.
+            let _ = unsafe { memory::advise(at, Bytes(end - start), Advise::PunchHole) };
+        }
+    }
+}
+
+impl<T> Deref for Shared<T> {
+    type Target = [T];
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the mapping holds `len` values, valid since all-zero is (`Zeroed`), for as long as `self`.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.len) }
+    }
+}
+
+/// A table of the parent's alone.
+#[derive(Debug)]
+pub struct Private<T> {
+    map: MmapMut,
+    /// `len` values of `T` fit into `map`.
+    len: usize,
+    of: std::marker::PhantomData<T>,
+}
+
+impl<T: Zeroed> Private<T> {
+    /// A table of `len` zeroes that no child inherits.
+    pub fn new(len: usize) -> Result<Self, Error> {
+        let bytes = bytes_for::<T>(len);
+        let map = memory::map_private(bytes)?;
+        // SAFETY: the whole of a mapping made here.
+        unsafe { memory::advise(Address::from_ptr(map.as_ptr()), bytes, Advise::DontFork) }?;
+        Ok(Self { map, len, of: std::marker::PhantomData })
+    }
+}
+
+impl<T> Deref for Private<T> {
+    type Target = [T];
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: as for `Shared`.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn tables_start_at_zero_and_release_to_zero() {
+        let table = Shared::<AtomicU32>::new("test", 10_000).unwrap();
+        assert!(table.iter().all(|w| w.load(Relaxed) == 0));
+        table[9_000].store(1, Relaxed);
+        table[0].store(1, Relaxed);
+        table.release(1, 10_000);
+        // The pages at both ends are not wholly inside the range.
+        assert_eq!((table[0].load(Relaxed), table[5_000].load(Relaxed)), (1, 0));
+        assert_eq!(Private::<AtomicU8>::new(3).unwrap().len(), 3);
+    }
+}

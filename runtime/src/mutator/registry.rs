@@ -1,0 +1,171 @@
+//! The attached threads of one heap.
+
+use super::{BLOCKED, MutatorState, RUNNING, SPINS};
+use crate::error::Error;
+use crate::sys::{futex, signal, stack};
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+
+/// The attached threads of one heap, and the word that stops them.
+#[derive(Debug, Default)]
+pub struct Registry {
+    threads: Mutex<Vec<Arc<MutatorState>>>,
+    /// 1 while the world is to be stopped.
+    pub(super) stop: AtomicU32,
+    /// Counts threads that stopped while they were waited for.
+    pub(super) arrivals: AtomicU32,
+}
+
+/// A stopped world: no attached thread runs. It goes on when this drops.
+#[derive(Debug)]
+pub struct StoppedWorld<'a> {
+    registry: &'a Registry,
+    threads: MutexGuard<'a, Vec<Arc<MutatorState>>>,
+}
+
+impl Registry {
+    /// Nobody attached.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Attaches the calling thread. With `scan_stack` its stack and registers are searched for references.
+    ///
+    /// Waits while the world is stopped.
+    ///
+    /// # Errors
+    /// [`Error::SignalBlocked`] if the thread could not take the barrier's signal.
+    pub fn attach(&self, scan_stack: bool, needs_signal: bool) -> Result<Arc<MutatorState>, Error> {
+        if needs_signal && signal::sigbus_blocked() {
+            return Err(Error::SignalBlocked);
+        }
+        let base = if scan_stack {
+            let base = stack::stack_base();
+            Some(base.ok_or_else(|| Error::system("finding this thread's stack", crate::sys::Errno::IO))?)
+        } else {
+            None
+        };
+        let state = Arc::new(MutatorState::new(base));
+        // The collector holds this lock from before it looks at the threads until they run again.
+        self.threads.lock().push(state.clone());
+        Ok(state)
+    }
+
+    /// Detaches the calling thread: it holds no reference any more and does not touch the heap again.
+    pub fn detach(&self, own: &Arc<MutatorState>) {
+        // The collector may hold the lock and wait for us.
+        own.state.store(BLOCKED, SeqCst);
+        if self.stop.load(SeqCst) != 0 {
+            self.arrivals.fetch_add(1, SeqCst);
+            futex::wake_all(&self.arrivals);
+        }
+        self.threads.lock().retain(|state| !Arc::ptr_eq(state, own));
+    }
+
+    /// How many threads are attached.
+    pub fn len(&self) -> usize {
+        self.threads.lock().len()
+    }
+
+    /// Whether no thread is attached.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Stops the world: returns when no attached thread runs. The caller is not attached, or blocking.
+    pub fn stop_world(&self) -> StoppedWorld<'_> {
+        let threads = self.threads.lock();
+        self.stop.store(1, SeqCst);
+        for thread in threads.iter() {
+            let mut spins = 0;
+            loop {
+                let seen = self.arrivals.load(SeqCst);
+                if thread.state.load(SeqCst) != RUNNING {
+                    break;
+                }
+                if spins < SPINS {
+                    spins += 1;
+                    std::hint::spin_loop();
+                } else {
+                    futex::wait(&self.arrivals, seen, None);
+                }
+            }
+        }
+        StoppedWorld { registry: self, threads }
+    }
+}
+
+impl StoppedWorld<'_> {
+    /// The attached threads. In a worker this is the parent's list as it was at the fork.
+    pub fn threads(&self) -> &[Arc<MutatorState>] {
+        &self.threads
+    }
+}
+
+impl Drop for StoppedWorld<'_> {
+    fn drop(&mut self) {
+        self.registry.stop.store(0, SeqCst);
+        futex::wake_all(&self.registry.stop);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+
+    #[test]
+    fn nobody_runs_in_a_stopped_world() {
+        let (registry, count, done) = (Registry::new(), AtomicU64::new(0), AtomicBool::new(false));
+        std::thread::scope(|s| {
+            for k in 0..4 {
+                let (registry, count, done) = (&registry, &count, &done);
+                s.spawn(move || {
+                    let own = registry.attach(k % 2 == 0, false).unwrap();
+                    while !done.load(SeqCst) {
+                        count.fetch_add(1, SeqCst);
+                        if registry.stop_wanted() {
+                            registry.park(&own);
+                        }
+                        if k == 3 {
+                            registry.blocking(&own, std::thread::yield_now);
+                        }
+                    }
+                    registry.detach(&own);
+                });
+            }
+            for _ in 0..200 {
+                let world = registry.stop_world();
+                let before = count.load(SeqCst);
+                for thread in world.threads() {
+                    assert!(thread.stack().is_none_or(|(top, base)| top < base));
+                }
+                std::thread::yield_now();
+                assert_eq!(count.load(SeqCst), before);
+            }
+            done.store(true, SeqCst);
+        });
+        assert!(registry.is_empty());
+    }
+
+    #[test]
+    fn a_thread_comes_and_goes_while_the_world_stops() {
+        let registry = Registry::new();
+        std::thread::scope(|s| {
+            let threads: Vec<_> = (0..3)
+                .map(|_| {
+                    s.spawn(|| {
+                        for _ in 0..300 {
+                            let own = registry.attach(false, false).unwrap();
+                            registry.detach(&own);
+                        }
+                    })
+                })
+                .collect();
+            while !threads.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                drop(registry.stop_world());
+            }
+        });
+    }
+}

@@ -1,0 +1,21 @@
+//! Clocks, and who is asking. All of it is async-signal-safe.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Nanoseconds of a clock that never goes back.
+#[inline]
+pub fn monotonic_ns() -> u64 {
+    let t = clock_gettime(ClockId::Monotonic);
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+/// CPU time this process has used, in nanoseconds.
+pub fn process_cpu_ns() -> u64 {
+    let t = clock_gettime(ClockId::ProcessCPUTime);
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+/// The calling thread's number in the kernel.
+pub fn thread_id() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get() as u32
+}

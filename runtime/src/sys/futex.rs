@@ -1,0 +1,40 @@
+//! Waiting on a word, for the places where a lock cannot be used: between the collector and stopping mutators,
+//! and in the trap handler. All of it is async-signal-safe.
+
+use rustix::thread::futex::{self, Flags};
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+/// Waits until `word` is woken, differs from `expected`, a signal arrives, or `limit` has passed. The caller
+/// looks again at the word in every case.
+pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) {
+    let limit = limit.map(|d| rustix::fs::Timespec {
+        tv_sec: d.as_secs() as i64,
+        tv_nsec: d.subsec_nanos().into(),
+    });
+    // Every outcome means the same to the caller: look again.
+    let _ = futex::wait(word, Flags::PRIVATE, expected, limit.as_ref());
+}
+
+/// Wakes all that wait on `word`.
+pub fn wake_all(word: &AtomicU32) {
+    let _ = futex::wake(word, Flags::PRIVATE, i32::MAX as u32);
+}
+
+/// Lets another thread have this one's processor.
+pub fn yield_now() {
+    rustix::thread::sched_yield();
+}
+
+/// Lets other threads and processes run for a moment: longer the higher the round.
+pub fn pause_briefly(round: u32) {
+    if round < 64 {
+        std::hint::spin_loop();
+    } else if round < 80 {
+        yield_now();
+    } else {
+        let nap = rustix::fs::Timespec { tv_sec: 0, tv_nsec: 50_000 };
+        // An interrupted nap is a shorter nap.
+        let _ = rustix::thread::nanosleep(&nap);
+    }
+}

@@ -1,0 +1,140 @@
+//! Address ranges and the files behind them.
+//!
+//! `memmap2` makes and owns the mappings; what it lacks (a fixed address, `MADV_DONTFORK`, sealing, hole
+//! punching) is done here with rustix on the ranges it owns.
+
+use super::inject::{Call, check};
+use super::{Errno, limits};
+use crate::error::Error;
+use crate::unit::{Address, Bytes};
+use memmap2::{MmapMut, MmapOptions, MmapRaw};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
+use std::ffi::c_void;
+
+const OVERCOMMIT: &str = "lower the heap limit, or allow overcommit (sysctl vm.overcommit_memory=0)";
+
+fn io_errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
+}
+
+/// Private anonymous memory, zeroed, populated on first touch, without a reservation of swap.
+pub fn map_private(len: Bytes) -> Result<MmapMut, Error> {
+    limits::check_address_space(len)?;
+    check(Call::Map)
+        .and_then(|()| {
+            MmapOptions::new().len(len.0).no_reserve_swap().map_anon().map_err(|e| io_errno(&e))
+        })
+        .map_err(|errno| Error::advise(format!("mapping {len} of memory"), errno, OVERCOMMIT))
+}
+
+/// A sparse memory file of a fixed size, sealed against being resized by anyone who gets hold of it.
+pub fn memfd(name: &str, len: Bytes) -> Result<OwnedFd, Error> {
+    limits::check_file_size(len)?;
+    check(Call::Memfd)
+        .and_then(|()| {
+            let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+            rustix::fs::ftruncate(&fd, len.0 as u64)?;
+            rustix::fs::fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+            Ok(fd)
+        })
+        .map_err(|errno| {
+            let advice = "memfd_create must be allowed (seccomp) and the file size limit high enough";
+            Error::advise(format!("creating a memory file of {len} for {name}"), errno, advice)
+        })
+}
+
+/// The whole of a memory file, mapped shared and writable.
+pub fn map_file(fd: BorrowedFd<'_>, len: Bytes) -> Result<MmapRaw, Error> {
+    limits::check_address_space(len)?;
+    check(Call::Map)
+        .and_then(|()| MmapOptions::new().len(len.0).map_raw(fd.as_raw_fd()).map_err(|e| io_errno(&e)))
+        .map_err(|errno| Error::advise(format!("mapping {len} of shared memory"), errno, OVERCOMMIT))
+}
+
+/// Puts the file's first `len` bytes at `at`, over what is mapped there.
+///
+/// # Safety
+/// `at .. at + len` is page-aligned and belongs to a mapping the caller owns and to which nothing refers.
+pub unsafe fn map_file_over(at: Address, len: Bytes, fd: BorrowedFd<'_>) -> Result<(), Error> {
+    let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
+    check(Call::Map)
+        .and_then(|()| {
+            // SAFETY: the caller owns the range that this replaces.
+            unsafe { rustix::mm::mmap(at.as_ptr(), len.0, ProtFlags::READ | ProtFlags::WRITE, flags, fd, 0) }
+        })
+        .map(|_| ())
+        .map_err(|errno| Error::advise(format!("mapping {len} of heap at {at}"), errno, OVERCOMMIT))
+}
+
+/// In a worker: the heap's file, read-only, where the parent has it. Async-signal-safe.
+///
+/// # Safety
+/// Nothing is mapped at `at .. at + len` in this process.
+pub unsafe fn map_file_read_only_at(at: Address, len: Bytes, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    check(Call::WorkerMap)?;
+    let flags = MapFlags::SHARED | MapFlags::FIXED_NOREPLACE | MapFlags::NORESERVE;
+    // SAFETY: FIXED_NOREPLACE replaces nothing; the caller says that the range is free.
+    let got = unsafe { rustix::mm::mmap(at.as_ptr(), len.0, ProtFlags::READ, flags, fd, 0) }?;
+    // Kernels before 4.17 take the address as a mere hint.
+    if got.addr() == at.as_usize() { Ok(()) } else { Err(Errno::EXIST) }
+}
+
+/// Advice that changes what a range is, rather than how it performs.
+#[derive(Copy, Clone, Debug)]
+pub enum Advise {
+    /// Children do not inherit the range.
+    DontFork,
+    /// Back the range by huge pages where possible.
+    HugePages,
+    /// Drop the contents: private memory reads as zero again.
+    Discard,
+    /// Drop the contents of a shared file's range: it reads as zero, and its pages go back to the system.
+    PunchHole,
+    /// Populate the pages for writing now, and say so if that cannot be done.
+    Populate,
+}
+
+/// Gives the kernel advice on a range.
+///
+/// # Safety
+/// The range is page-aligned, mapped, and the caller's; for [`Advise::Discard`] and [`Advise::PunchHole`]
+/// nobody needs its contents.
+pub unsafe fn advise(at: Address, len: Bytes, advice: Advise) -> Result<(), Error> {
+    let raw = match advice {
+        Advise::DontFork => Advice::LinuxDontFork,
+        Advise::HugePages => Advice::LinuxHugepage,
+        Advise::Discard => Advice::LinuxDontNeed,
+        Advise::PunchHole => Advice::LinuxRemove,
+        Advise::Populate => Advice::LinuxPopulateWrite,
+    };
+    check(Call::Advise)
+        // SAFETY: the range is the caller's, and its contents are not needed where the advice drops them.
+        .and_then(|()| unsafe { rustix::mm::madvise(at.as_ptr::<c_void>(), len.0, raw) })
+        .map_err(|errno| Error::system(format!("advising {advice:?} on {len} at {at}"), errno))
+}
+
+/// How much of a memory file is populated.
+pub fn populated(fd: impl AsFd) -> Bytes {
+    rustix::fs::fstat(fd).map_or(Bytes(0), |s| Bytes(s.st_blocks as usize * 512))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_file_is_sparse_and_sealed() {
+        let fd = memfd("test", Bytes::mib(64)).unwrap();
+        assert_eq!(populated(&fd), Bytes(0));
+        assert!(rustix::fs::ftruncate(&fd, 4096).is_err());
+        let map = map_file(fd.as_fd(), Bytes::mib(64)).unwrap();
+        // SAFETY: the first byte of a live mapping that nothing else refers to.
+        unsafe { map.as_mut_ptr().write_volatile(1) };
+        assert_eq!(populated(&fd), Bytes(4096));
+        // SAFETY: the whole mapping is this test's, and its contents are not needed.
+        unsafe { advise(Address::from_ptr(map.as_ptr()), Bytes::mib(64), Advise::PunchHole) }.unwrap();
+        assert_eq!(populated(&fd), Bytes(0));
+    }
+}

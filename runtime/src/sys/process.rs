@@ -1,0 +1,173 @@
+//! Forking a worker, and knowing what became of it.
+//!
+//! The worker is made by the `clone` system call itself, not by libc's `fork`: handlers registered with
+//! `pthread_atfork` take locks and belong to the host. Its exit signal is none, so that the host gets no
+//! `SIGCHLD` for it and the host's own `wait` never reaps it; it is watched and reaped through its pidfd.
+
+use super::Errno;
+use super::inject::{Call, check};
+use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+/// A child of this process, reaped when dropped.
+#[derive(Debug)]
+pub struct Child {
+    pidfd: OwnedFd,
+    /// Set once the child has been waited for.
+    exit: Option<ChildExit>,
+}
+
+/// How a child ended.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum ChildExit {
+    /// It exited with this status.
+    Status(i32),
+    /// It was killed by this signal.
+    Signal(i32),
+    /// It is gone and somebody else took its status.
+    Unknown,
+}
+
+/// Which side of a fork this is.
+#[derive(Debug)]
+pub enum Forked {
+    /// The parent, with its child.
+    Parent(Child),
+    /// The child.
+    Child,
+}
+
+/// Forks this process; only the calling thread exists in the child.
+///
+/// # Safety
+/// The child may only do what is async-signal-safe, and leaves by [`exit_now`]: every lock may be held by a
+/// thread that it does not have.
+pub unsafe fn fork() -> Result<Forked, Errno> {
+    check(Call::Fork)?;
+    let mut pidfd: libc::c_int = -1;
+    // The order of clone's last two arguments differs between architectures; both are null here.
+    // SAFETY: without CLONE_VM and with a null stack this is a fork. The kernel writes the descriptor to `pidfd`.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            libc::CLONE_PIDFD as libc::c_long,
+            0 as libc::c_long,
+            &raw mut pidfd,
+            0 as libc::c_long,
+            0 as libc::c_long,
+        )
+    };
+    match pid {
+        -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+        0 => Ok(Forked::Child),
+        _ => {
+            // SAFETY: clone succeeded, so the kernel stored a new descriptor, which this value owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Forked::Parent(Child { pidfd, exit: None }))
+        }
+    }
+}
+
+/// In a new child: have the kernel kill it when its parent's forking thread ends, and run at lower priority
+/// than the mutators. `false` if the parent is gone already. Async-signal-safe.
+pub fn become_worker(parent: Pid, nice: i32) -> bool {
+    // A worker that cannot ask for its death signal still ends with its work; a priority is a wish.
+    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    let _ = rustix::process::setpriority_process(None, nice);
+    rustix::process::getppid() == Some(parent)
+}
+
+/// This process.
+pub fn own_pid() -> Pid {
+    rustix::process::getpid()
+}
+
+/// Ends this process at once: no destructors, no exit handlers. Async-signal-safe.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: `_exit` has no precondition.
+    unsafe { libc::_exit(status) }
+}
+
+impl Child {
+    /// Kills the child. It is reaped by [`Child::wait`] or on drop.
+    pub fn kill(&self) {
+        // Fails only when it is dead already.
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+
+    /// Stops the child (`SIGSTOP`), as a debugger might; for tests of the deadline.
+    pub fn stop(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::STOP);
+    }
+
+    /// Waits for the child to end and reaps it.
+    pub fn wait(&mut self) -> ChildExit {
+        if let Some(exit) = self.exit {
+            return exit;
+        }
+        // A child without an exit signal is waited for only when asked for with __WALL.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(libc::__WALL as u32);
+        let exit = loop {
+            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+                Err(Errno::INTR) => {}
+                Ok(Some(status)) => {
+                    break if let Some(code) = status.exit_status() {
+                        ChildExit::Status(code)
+                    } else if let Some(signal) = status.terminating_signal() {
+                        ChildExit::Signal(signal)
+                    } else {
+                        ChildExit::Unknown
+                    };
+                }
+                Ok(None) | Err(_) => break ChildExit::Unknown,
+            }
+        };
+        self.exit = Some(exit);
+        exit
+    }
+}
+
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.exit.is_none() {
+            self.kill();
+            self.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_reports_how_it_ended() {
+        for status in [0, 3] {
+            // SAFETY: the child does nothing but exit.
+            match unsafe { fork() }.unwrap() {
+                Forked::Child => exit_now(status),
+                Forked::Parent(mut child) => assert_eq!(child.wait(), ChildExit::Status(status)),
+            }
+        }
+    }
+
+    #[test]
+    fn a_killed_child_is_reported_and_the_host_sees_no_child() {
+        // SAFETY: the child only sleeps.
+        match unsafe { fork() }.unwrap() {
+            Forked::Child => loop {
+                super::super::futex::pause_briefly(100);
+            },
+            Forked::Parent(mut child) => {
+                child.kill();
+                assert_eq!(child.wait(), ChildExit::Signal(9));
+            }
+        }
+    }
+}

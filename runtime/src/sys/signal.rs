@@ -1,0 +1,172 @@
+//! `SIGBUS`, shared with whoever was there before.
+//!
+//! One handler serves all heaps of the process. It asks a hook whether the fault is one of the barrier's; what
+//! is not goes to the handler that was installed before (Rust's own for stack overflows among them), with the
+//! arguments and the signal mask that one would have seen.
+//!
+//! While the handler runs, all other signals are held back except those of faults: a host's signal handler
+//! that touched the heap in the middle of a save could wait for the very page that its own thread is saving.
+
+use super::Errno;
+use libc::{c_int, c_void, siginfo_t};
+use parking_lot::Mutex;
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// Told the faulting address; answers whether the fault was the barrier's and is resolved. Runs in the signal
+/// handler, so it has to be async-signal-safe.
+pub type Hook = fn(fault: usize) -> bool;
+
+static HOOK: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(std::ptr::null_mut());
+static INSTALL: Mutex<()> = Mutex::new(());
+
+fn current() -> Result<libc::sigaction, Errno> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: with no new action this only writes the present one.
+    match unsafe { libc::sigaction(libc::SIGBUS, std::ptr::null(), action.as_mut_ptr()) } {
+        // SAFETY: the call succeeded and wrote the action.
+        0 => Ok(unsafe { action.assume_init() }),
+        _ => Err(last_errno()),
+    }
+}
+
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
+}
+
+/// Installs the handler, unless it is installed. One hook serves the process.
+///
+/// The handler stays for the life of the process: taking it away could take away somebody else's, installed
+/// later.
+pub fn install(hook: Hook) -> Result<(), Errno> {
+    let _guard = INSTALL.lock();
+    let before = current()?;
+    if before.sa_sigaction == on_sigbus as *const () as usize {
+        return Ok(());
+    }
+    // Leaked: a handler that is running may read it at any time.
+    PREVIOUS.store(Box::into_raw(Box::new(before)), Ordering::Release);
+    HOOK.store(hook as *mut (), Ordering::Release);
+    // SAFETY: all-zero is a valid sigaction; every field that counts is set below.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = on_sigbus as *const () as usize;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
+    // SAFETY: the set and the action are locals of the right type; the handler keeps to what a handler may do.
+    unsafe {
+        fill_but_faults(&mut action.sa_mask);
+        if libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut()) != 0 {
+            return Err(last_errno());
+        }
+    }
+    Ok(())
+}
+
+/// Whether `SIGBUS` still comes to our handler, or somebody put another in its place.
+pub fn is_installed() -> bool {
+    current().is_ok_and(|action| action.sa_sigaction == on_sigbus as *const () as usize)
+}
+
+extern "C" fn on_sigbus(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+    // SAFETY: errno is a thread's own; it is put back as the interrupted code left it.
+    let errno = unsafe { *libc::__errno_location() };
+    // SAFETY: the kernel passes a siginfo_t. A fault's si_code is positive, and then si_addr is set.
+    let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
+    let hook = HOOK.load(Ordering::Acquire);
+    // SAFETY: only `install` stores here, and it stores a `Hook`, before the handler is installed.
+    let resolved = code > 0 && unsafe { std::mem::transmute::<*mut (), Hook>(hook) }(address);
+    if !resolved {
+        chain(signal, info, context, code);
+    }
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = errno };
+}
+
+/// Hands a signal that is not the barrier's to the handler that was there before.
+#[cold]
+fn chain(signal: c_int, info: *mut siginfo_t, context: *mut c_void, code: c_int) {
+    let previous = PREVIOUS.load(Ordering::Acquire);
+    // SAFETY: `install` stores a leaked, never changed action before it installs the handler.
+    let previous = unsafe { &*previous };
+    let sent_by_someone = code <= 0;
+    match previous.sa_sigaction {
+        libc::SIG_IGN if sent_by_someone => {}
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // SAFETY: restores the default action: a fault repeats on return and ends the process as it would
+            // have without us; a signal that was sent is sent once more.
+            unsafe {
+                libc::signal(signal, libc::SIG_DFL);
+                if sent_by_someone {
+                    libc::raise(signal);
+                }
+            }
+        }
+        handler => {
+            // SAFETY: masks as the previous handler asked for; the kernel restores the mask on return. The
+            // address was installed as a handler of the kind that its flags say.
+            unsafe {
+                let mut mask = previous.sa_mask;
+                if previous.sa_flags & libc::SA_NODEFER == 0 {
+                    libc::sigaddset(&mut mask, signal);
+                }
+                libc::pthread_sigmask(libc::SIG_BLOCK, &mask, std::ptr::null_mut());
+                if previous.sa_flags & libc::SA_SIGINFO != 0 {
+                    let handler: extern "C" fn(c_int, *mut siginfo_t, *mut c_void) =
+                        std::mem::transmute(handler);
+                    handler(signal, info, context);
+                } else {
+                    let handler: extern "C" fn(c_int) = std::mem::transmute(handler);
+                    handler(signal);
+                }
+            }
+        }
+    }
+}
+
+/// Whether the calling thread blocks `SIGBUS`: then its first trap would kill the process.
+pub fn sigbus_blocked() -> bool {
+    let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: with no new set this only writes the present mask, which is then read.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), mask.as_mut_ptr()) == 0
+            && libc::sigismember(mask.as_ptr(), libc::SIGBUS) == 1
+    }
+}
+
+/// Calls `f` with all signals but those of faults held back from the calling thread.
+pub fn with_signals_held<R>(f: impl FnOnce() -> R) -> R {
+    let (mut held, mut before) = (MaybeUninit::<libc::sigset_t>::uninit(), MaybeUninit::uninit());
+    // SAFETY: the set is filled before it is used; the previous mask is written before it is restored.
+    unsafe {
+        fill_but_faults(held.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_BLOCK, held.as_ptr(), before.as_mut_ptr());
+        let result = f();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        result
+    }
+}
+
+/// Fills a set with all signals but those that faults raise.
+///
+/// # Safety
+/// `set` may be written to.
+unsafe fn fill_but_faults(set: *mut libc::sigset_t) {
+    // SAFETY: passed on to the caller; the signal numbers are valid.
+    unsafe {
+        libc::sigfillset(set);
+        for fault in [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
+            libc::sigdelset(set, fault);
+        }
+    }
+}
+
+/// Blocks all signals in the calling thread, for the collector's own thread and the workers forked from it:
+/// the host's handlers have no business there. A fault in such a thread still kills the process.
+pub fn block_all() {
+    let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is filled before it is used.
+    unsafe {
+        libc::sigfillset(mask.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, mask.as_ptr(), std::ptr::null_mut());
+    }
+}

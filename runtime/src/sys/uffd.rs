@@ -1,0 +1,176 @@
+//! A userfaultfd in the mode the barrier uses: write-protect faults of a shared mapping, told to the faulting
+//! thread as `SIGBUS` (kernel document `admin-guide/mm/userfaultfd`, "Write Protect Notifications").
+//!
+//! The `userfaultfd` crate registers, protects and unprotects. Opening is done here: the device node and the
+//! system call are guarded by different rights (a node's permission; `vm.unprivileged_userfaultfd`, a
+//! capability, or seccomp), either may be refused where the other is allowed, and the crate's builder gives up
+//! where the node exists and may not be opened.
+
+use super::Errno;
+use super::inject::{Call, check};
+use crate::unit::{Address, Bytes};
+use rustix::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use rustix::mm::UserfaultfdFlags;
+use std::fmt;
+use userfaultfd::{IoctlFlags, RegisterMode};
+
+/// One way of opening a userfaultfd.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Door {
+    /// The system call, for faults of user mode only. Allowed to everyone by default.
+    SystemCallUserOnly,
+    /// The system call.
+    SystemCall,
+    /// The node `/dev/userfaultfd`.
+    Device,
+}
+
+impl fmt::Display for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Door::SystemCallUserOnly => "userfaultfd(UFFD_USER_MODE_ONLY)",
+            Door::SystemCall => "userfaultfd()",
+            Door::Device => "/dev/userfaultfd",
+        })
+    }
+}
+
+/// The features the signal delivery needs, by the kernel's names.
+pub const NEEDED: &[(&str, u64)] = &[
+    ("UFFD_FEATURE_PAGEFAULT_FLAG_WP", linux_raw_sys::general::UFFD_FEATURE_PAGEFAULT_FLAG_WP as u64),
+    ("UFFD_FEATURE_WP_HUGETLBFS_SHMEM", linux_raw_sys::general::UFFD_FEATURE_WP_HUGETLBFS_SHMEM as u64),
+    ("UFFD_FEATURE_SIGBUS", linux_raw_sys::general::UFFD_FEATURE_SIGBUS as u64),
+];
+
+/// A userfaultfd with the features of [`NEEDED`].
+#[derive(Debug)]
+pub struct Uffd(userfaultfd::Uffd);
+
+/// Opens a descriptor by one door, without agreeing on features yet.
+fn open(door: Door) -> Result<OwnedFd, Errno> {
+    check(Call::UffdOpen)?;
+    let flags = UserfaultfdFlags::CLOEXEC | UserfaultfdFlags::NONBLOCK;
+    // SAFETY: a new descriptor, which is used according to the kernel's documentation.
+    let by_call = |flags| unsafe { rustix::mm::userfaultfd(flags) };
+    match door {
+        Door::SystemCall => by_call(flags),
+        Door::SystemCallUserOnly => by_call(
+            flags | UserfaultfdFlags::from_bits_retain(linux_raw_sys::general::UFFD_USER_MODE_ONLY),
+        ),
+        Door::Device => {
+            let node =
+                rustix::fs::open("/dev/userfaultfd", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+            raw::new(&node, flags.bits())
+        }
+    }
+}
+
+/// The features the kernel has, asked through a descriptor of its own (the handshake ends a descriptor's
+/// negotiation, so it cannot be the one that is used).
+pub fn features(door: Door) -> Result<u64, Errno> {
+    raw::handshake(&open(door)?, 0)
+}
+
+impl Uffd {
+    /// Opens by this door and agrees on the features of [`NEEDED`].
+    pub fn open(door: Door) -> Result<Self, Errno> {
+        let fd = open(door)?;
+        raw::handshake(&fd, NEEDED.iter().map(|(_, bit)| bit).sum())?;
+        // SAFETY: the descriptor is a userfaultfd after its handshake, and ownership moves.
+        Ok(Self(unsafe { userfaultfd::Uffd::from_raw_fd(fd.into_raw_fd()) }))
+    }
+
+    /// Registers a range for write-protection. It is armed page by page afterwards.
+    ///
+    /// `EBUSY`: another userfaultfd tracks some of it already.
+    pub fn register(&self, at: Address, len: Bytes) -> Result<(), Errno> {
+        check(Call::UffdRegister)?;
+        let got = self
+            .0
+            .register_with_mode(at.as_ptr(), len.0, RegisterMode::WRITE_PROTECT)
+            .map_err(|e| errno_of(&e))?;
+        if got.contains(IoctlFlags::WRITE_PROTECT) { Ok(()) } else { Err(Errno::OPNOTSUPP) }
+    }
+
+    /// Removes the range's registration, and with it all its protection. Async-signal-safe but for `errno`.
+    pub fn unregister(&self, at: Address, len: Bytes) -> Result<(), Errno> {
+        self.0.unregister(at.as_ptr(), len.0).map_err(|e| errno_of(&e))
+    }
+
+    /// Write-protects a range: the next write to each of its pages traps.
+    pub fn arm(&self, at: Address, len: Bytes) -> Result<(), Errno> {
+        check(Call::UffdArm)?;
+        retry(|| self.0.write_protect(at.as_ptr(), len.0))
+    }
+
+    /// Removes a range's protection. Async-signal-safe but for `errno`.
+    #[inline]
+    pub fn open_pages(&self, at: Address, len: Bytes) -> Result<(), Errno> {
+        check(Call::UffdOpenPages)?;
+        retry(|| self.0.remove_write_protection(at.as_ptr(), len.0, true))
+    }
+}
+
+/// The kernel answers `EAGAIN` while the address space is being changed under it.
+#[inline]
+fn retry(mut call: impl FnMut() -> userfaultfd::Result<()>) -> Result<(), Errno> {
+    loop {
+        match call().map_err(|e| errno_of(&e)) {
+            Err(Errno::AGAIN | Errno::INTR) => rustix::thread::sched_yield(),
+            result => return result,
+        }
+    }
+}
+
+fn errno_of(error: &userfaultfd::Error) -> Errno {
+    match error {
+        userfaultfd::Error::SystemError(errno) => Errno::from_raw_os_error(*errno as i32),
+        _ => Errno::IO,
+    }
+}
+
+/// The two requests the `userfaultfd` crate has no call for on a descriptor that it did not open.
+mod raw {
+    use super::Errno;
+    use linux_raw_sys::general::{UFFD_API, uffdio_api};
+    use rustix::fd::{FromRawFd, OwnedFd};
+    use rustix::ioctl::{self, IoctlOutput, Opcode};
+    use std::ffi::c_void;
+
+    struct New(u32);
+
+    // SAFETY: USERFAULTFD_IOC_NEW takes its flags as the argument itself and returns a new descriptor.
+    unsafe impl ioctl::Ioctl for New {
+        type Output = OwnedFd;
+        const IS_MUTATING: bool = false;
+        fn opcode(&self) -> Opcode {
+            // _IO(USERFAULTFD_IOC, 0x00), which linux-raw-sys has not.
+            ioctl::opcode::none(0xaa, 0)
+        }
+        fn as_ptr(&mut self) -> *mut c_void {
+            std::ptr::without_provenance_mut(self.0 as usize)
+        }
+        unsafe fn output_from_ptr(out: IoctlOutput, _: *mut c_void) -> rustix::io::Result<OwnedFd> {
+            // SAFETY: the request succeeded, so `out` is a descriptor that nobody owns yet.
+            Ok(unsafe { OwnedFd::from_raw_fd(out) })
+        }
+    }
+
+    pub(super) fn new(node: &OwnedFd, flags: u32) -> Result<OwnedFd, Errno> {
+        // SAFETY: `New` describes the request; `node` is the device.
+        unsafe { ioctl::ioctl(node, New(flags)) }
+    }
+
+    /// Agrees on the API's version and features; the answer is all that the kernel has.
+    pub(super) fn handshake(fd: &OwnedFd, features: u64) -> Result<u64, Errno> {
+        let mut api = uffdio_api { api: UFFD_API.into(), features, ioctls: 0 };
+        // SAFETY: UFFDIO_API reads and writes one `uffdio_api`.
+        unsafe {
+            let request =
+                ioctl::Updater::<{ linux_raw_sys::ioctl::UFFDIO_API as Opcode }, uffdio_api>::new(&mut api);
+            ioctl::ioctl(fd, request)?;
+        }
+        Ok(api.features)
+    }
+}

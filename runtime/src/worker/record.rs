@@ -1,0 +1,69 @@
+//! What a worker tells its parent: that it goes on, that it is done, and a few numbers.
+
+use crate::error::Error;
+use crate::mapping::Shared;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Numbers that a worker's body may report besides.
+pub const FIGURES: usize = 16;
+
+const CYCLE: usize = 0;
+const PROGRESS: usize = 1;
+const CPU_NS: usize = 2;
+const FIRST_FIGURE: usize = 3;
+
+/// A completion record in shared memory.
+#[derive(Debug)]
+pub struct Record(Shared<AtomicU64>);
+
+impl Record {
+    /// An empty record.
+    pub fn new() -> Result<Self, Error> {
+        Ok(Self(Shared::new("palimpsest-record", FIRST_FIGURE + FIGURES)?))
+    }
+
+    /// Prepares for a cycle's worker: nothing is complete.
+    pub(super) fn begin(&self, cycle: u64) {
+        debug_assert_ne!(cycle, 0);
+        for word in self.0.iter() {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a step forward. Async-signal-safe.
+    #[inline]
+    pub fn advance(&self) {
+        self.0[PROGRESS].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Steps counted so far.
+    pub fn progress(&self) -> u64 {
+        self.0[PROGRESS].load(Ordering::Relaxed)
+    }
+
+    /// One of the body's own numbers.
+    ///
+    /// # Panics
+    /// If `k` is not below [`FIGURES`].
+    pub fn figure(&self, k: usize) -> &AtomicU64 {
+        &self.0[FIRST_FIGURE..][k]
+    }
+
+    /// The last thing a complete worker does. Async-signal-safe.
+    pub(super) fn complete(&self, cycle: u64, cpu_ns: u64) {
+        self.0[CPU_NS].store(cpu_ns, Ordering::Relaxed);
+        // Release: whoever sees the cycle's number sees its results. Pairs with `is_complete`.
+        self.0[CYCLE].store(cycle, Ordering::Release);
+    }
+
+    /// Whether the worker of this cycle has completed.
+    pub fn is_complete(&self, cycle: u64) -> bool {
+        self.0[CYCLE].load(Ordering::Acquire) == cycle
+    }
+
+    /// CPU time that the last complete worker used.
+    pub fn cpu_time(&self) -> Duration {
+        Duration::from_nanos(self.0[CPU_NS].load(Ordering::Relaxed))
+    }
+}

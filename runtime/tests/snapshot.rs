@@ -1,0 +1,243 @@
+//! The worker sees exactly the heap of the pause, whatever several mutators write meanwhile.
+//!
+//! Each writer keeps the sum of the words it owns. At the stopped world the sums are taken; the worker adds up every word
+//! of its snapshot, and must arrive at the same sum, and see no word that is newer than the pause. The same
+//! worker shows that the ambiguity is real: read from the wrong side, the sum comes out different.
+
+use palimpsest_runtime::barrier::{Barrier, Contents};
+use palimpsest_runtime::mapping::HeapMapping;
+use palimpsest_runtime::mutator::Registry;
+use palimpsest_runtime::worker::{self, Failure, Order, ReadSide, Reason, Record, SnapshotView, Verdict};
+use palimpsest_runtime::{Address, Bytes, CHUNK_PAGES, PAGE_SIZE, PageRange, probe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::Duration;
+
+const WRITERS: u64 = 3;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Bench {
+    heap: Arc<HeapMapping>,
+    barrier: Arc<Barrier>,
+    registry: Registry,
+    record: Record,
+}
+
+/// Words of a writer: what they add up to, and the largest that was written.
+#[derive(Default)]
+struct Account {
+    sum: AtomicU64,
+    newest: AtomicU64,
+}
+
+impl Bench {
+    fn new(size: Bytes, pool: Bytes) -> Option<Self> {
+        let found = match probe::signal_delivery() {
+            Ok(found) => found,
+            Err(missing) => {
+                eprintln!("skipped: {missing}");
+                return None;
+            }
+        };
+        let heap = Arc::new(HeapMapping::reserve(size).unwrap());
+        let barrier = Barrier::new(heap.clone(), &found, pool).unwrap();
+        Some(Self { heap, barrier, registry: Registry::new(), record: Record::new().unwrap() })
+    }
+
+    fn pages(&self) -> PageRange {
+        PageRange::new(0, (self.heap.half().0 / PAGE_SIZE) as u32)
+    }
+
+    /// Populates the heap and tells the barrier that all of it is in use.
+    fn fill(&self) {
+        for page in self.pages().iter() {
+            let (at, _) = self.heap.span(PageRange::new(page.0, page.0 + 1));
+            // SAFETY: a page of the heap; its words are only ever used as atomics.
+            unsafe { (*at.as_ptr::<AtomicU64>()).store(0, Relaxed) };
+        }
+        self.barrier.note_dirty(self.pages());
+    }
+
+    /// Writes at random to the words that are this writer's until `done`, polling every 64 writes.
+    fn write(&self, writer: u64, account: &Account, done: &AtomicBool) {
+        let own = self.registry.attach(false, true).unwrap();
+        let words = self.heap.half().0 as u64 / 8;
+        let mut random = 0x9e37_79b9_7f4a_7c15 ^ (writer << 17);
+        let (mut sum, mut count) = (0u64, 0u64);
+        while !done.load(Relaxed) {
+            for _ in 0..64 {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                // Half of the writes go to a 64th of the heap. Writers share pages, not words.
+                let span = if random & 1 == 0 { words } else { words / 64 };
+                let word = (random >> 8) % (span / WRITERS) * WRITERS + writer;
+                let at = self.heap.base().add(word as usize * 8);
+                count += 1;
+                // SAFETY: an aligned word of the heap, used as an atomic by all.
+                let word = unsafe { &*at.as_ptr::<AtomicU64>() };
+                sum = sum.wrapping_add(count).wrapping_sub(word.load(Relaxed));
+                word.store(count, Relaxed);
+            }
+            account.sum.store(sum, Relaxed);
+            account.newest.store(count, Relaxed);
+            if self.registry.stop_wanted() {
+                self.registry.park(&own);
+            }
+        }
+        self.registry.detach(&own);
+    }
+
+    fn arm_all_dirty(&self) -> u32 {
+        self.barrier.arm_round(|chunk| PageRange::new(chunk * CHUNK_PAGES, (chunk + 1) * CHUNK_PAGES)).unwrap()
+    }
+}
+
+/// Adds up all words of the snapshot from one side; also the largest. No allocation: this runs in a worker.
+fn add_up(view: &SnapshotView<'_>, base: Address, side: ReadSide, record: &Record) -> (u64, u64) {
+    let (mut sum, mut newest) = (0u64, 0u64);
+    let mut words = [0u64; PAGE_SIZE / 8];
+    for page in 0..view.pages() as usize {
+        view.load_from(side, base.add(page * PAGE_SIZE), &mut words);
+        for word in words {
+            sum = sum.wrapping_add(word);
+            newest = newest.max(word);
+        }
+        record.advance();
+    }
+    (sum, newest)
+}
+
+#[test]
+fn the_worker_sees_the_heap_of_the_pause() {
+    let Some(bench) = Bench::new(Bytes::mib(1024), Bytes::mib(1024)) else { return };
+    let accounts: Vec<_> = (0..WRITERS).map(|_| Account::default()).collect();
+    let done = AtomicBool::new(false);
+    let (mut preimages, mut wrong_sides) = (0, 0);
+    bench.fill();
+    std::thread::scope(|scope| {
+        for (k, account) in accounts.iter().enumerate() {
+            let (bench, done) = (&bench, &done);
+            scope.spawn(move || bench.write(k as u64, account, done));
+        }
+        for cycle in 1..=3 {
+            for _ in 0..12 {
+                if bench.arm_all_dirty() < 64 {
+                    break;
+                }
+            }
+            let world = bench.registry.stop_world();
+            bench.arm_all_dirty();
+            let sum = accounts.iter().fold(0u64, |s, a| s.wrapping_add(a.sum.load(Relaxed)));
+            let newest = accounts.iter().map(|a| a.newest.load(Relaxed)).max().unwrap();
+            bench.barrier.begin_snapshot();
+            let order = Order { barrier: &bench.barrier, record: &bench.record, cycle, nice: 5 };
+            let (base, record) = (bench.heap.base(), &bench.record);
+            // SAFETY: the world is stopped, the snapshot has begun, and the body only reads and adds.
+            let mut worker = unsafe {
+                worker::fork(&order, |view| {
+                    let (sum, newest) = add_up(view, base, ReadSide::Snapshot, record);
+                    let why = Reason::because("shows that the wrong side is really returned when asked for");
+                    let (wrong, _) = add_up(view, base, ReadSide::WrongSideOk(why), record);
+                    for (k, figure) in [sum, newest, wrong].into_iter().enumerate() {
+                        record.figure(k).store(figure, Relaxed);
+                    }
+                    true
+                })
+            }
+            .unwrap();
+            drop(world);
+            worker.watch(bench.barrier.control(), PATIENCE, || Verdict::GoOn).unwrap();
+            preimages += bench.barrier.end_snapshot();
+            assert_eq!(bench.record.figure(0).load(Relaxed), sum, "cycle {cycle}: not the heap of the pause");
+            assert!(bench.record.figure(1).load(Relaxed) <= newest, "cycle {cycle}: a word newer than the pause");
+            wrong_sides += u32::from(bench.record.figure(2).load(Relaxed) != sum);
+        }
+        done.store(true, SeqCst);
+    });
+    assert!(preimages > 0, "nothing was written during a snapshot: the test shows nothing");
+    assert!(wrong_sides > 0, "the wrong side was never returned: the test shows nothing");
+    let counts = bench.barrier.counts();
+    assert!(counts.preimages >= preimages.into() && counts.trapped >= counts.preimages);
+    bench.barrier.retire();
+}
+
+#[test]
+fn writers_wait_for_a_full_pool_and_go_on_when_the_snapshot_is_given_up() {
+    let Some(bench) = Bench::new(Bytes::mib(16), Bytes::mib(1)) else { return };
+    bench.fill();
+    assert_eq!(bench.arm_all_dirty(), bench.pages().len());
+    let (account, done) = (Account::default(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let world = bench.registry.stop_world();
+        bench.barrier.begin_snapshot();
+        let order = Order { barrier: &bench.barrier, record: &bench.record, cycle: 1, nice: 0 };
+        // SAFETY: the world is stopped, the snapshot has begun, and the body only spins.
+        let mut worker = unsafe {
+            worker::fork(&order, |_| loop {
+                std::hint::spin_loop();
+            })
+        }
+        .unwrap();
+        drop(world);
+        scope.spawn(|| bench.write(0, &account, &done));
+        let verdict =
+            || if bench.barrier.is_exhausted() { Verdict::Abandon } else { Verdict::GoOn };
+        let end = worker.watch(bench.barrier.control(), PATIENCE, verdict);
+        assert_eq!(end, Err(Failure::Abandoned));
+        assert_eq!(bench.barrier.end_snapshot(), 256);
+        let before = account.newest.load(SeqCst);
+        while account.newest.load(SeqCst) < before + 1_000 {
+            std::thread::yield_now();
+        }
+        done.store(true, SeqCst);
+    });
+    assert!(bench.barrier.counts().stalls > 0);
+    bench.barrier.retire();
+}
+
+#[test]
+fn a_stopped_worker_is_killed_when_its_patience_is_over() {
+    let Some(bench) = Bench::new(Bytes::mib(4), Bytes::mib(4)) else { return };
+    let world = bench.registry.stop_world();
+    bench.barrier.begin_snapshot();
+    let order = Order { barrier: &bench.barrier, record: &bench.record, cycle: 1, nice: 0 };
+    // SAFETY: the world is stopped, the snapshot has begun, and the body only counts.
+    let mut worker = unsafe {
+        worker::fork(&order, |_| loop {
+            bench.record.advance();
+        })
+    }
+    .unwrap();
+    drop(world);
+    worker.stop();
+    let patience = Duration::from_millis(300);
+    let end = worker.watch(bench.barrier.control(), patience, || Verdict::GoOn);
+    assert_eq!(end, Err(Failure::Stalled(patience)));
+    bench.barrier.end_snapshot();
+    bench.barrier.retire();
+}
+
+#[test]
+fn opening_in_bulk_keeps_pre_images_of_objects_only() {
+    let Some(bench) = Bench::new(Bytes::mib(4), Bytes::mib(4)) else { return };
+    bench.fill();
+    bench.arm_all_dirty();
+    let world = bench.registry.stop_world();
+    bench.barrier.begin_snapshot();
+    drop(world);
+    bench.barrier.open(PageRange::new(0, 16), Contents::Nothing);
+    bench.barrier.open(PageRange::new(16, 32), Contents::Objects);
+    bench.barrier.open(PageRange::new(16, 32), Contents::Objects);
+    let (at, _) = bench.heap.span(PageRange::new(0, 32));
+    for word in (0..32 * PAGE_SIZE).step_by(8) {
+        // SAFETY: a word of the heap.
+        unsafe { at.add(word).as_ptr::<u64>().write_volatile(1) };
+    }
+    let counts = bench.barrier.counts();
+    assert_eq!((counts.trapped, counts.preimages, counts.opened), (0, 16, 32));
+    assert_eq!(bench.barrier.end_snapshot(), 16);
+    // All 32 are dirty, and nothing else.
+    assert_eq!(bench.arm_all_dirty(), 32);
+    bench.barrier.retire();
+}
