@@ -1,1 +1,79 @@
-//! stub
+//! Palimpsest: an embeddable garbage collector for language runtimes, on Linux.
+//!
+//! *A palimpsest is a page that was written over and on which the earlier text can still be read.*
+//!
+//! The mutator stores references with plain stores: no compiler inserts a write barrier, no handle stands in between. The
+//! page table is the write barrier (userfaultfd write-protection), marking runs in a forked process on a snapshot of the
+//! heap, and the pause is as long with a heap of gigabytes as with one of megabytes.
+//!
+//! This is the low-level interface, for interpreters and compilers: raw addresses, explicit heaps and mutators, several
+//! heaps in a process. Start with [`Heap::builder`], [`Heap::attach`] and [`Mutator::alloc`].
+//!
+//! ```
+//! use palimpsest::{Heap, Layout, PlainPointers, StackScan};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let heap = Heap::builder(PlainPointers).limit(64 << 20).build()?;
+//! // A pair: word 0 and word 1 are references.
+//! let pair = heap.define_layout(Layout::mask(0b11))?;
+//! let mut mutator = heap.attach(StackScan::Conservative)?;
+//!
+//! let mut list = std::ptr::null_mut::<[u64; 2]>();
+//! for _ in 0..100_000 {
+//!     let cell = mutator.alloc(pair, 16)?.as_ptr().cast::<[u64; 2]>();
+//!     // SAFETY: a new object of 16 bytes, zeroed. The store is a plain store.
+//!     unsafe { (*cell)[1] = list as u64 };
+//!     list = cell;
+//! }
+//! let cycle = mutator.collect();
+//! assert!(cycle.marked_objects >= 100_000);
+//! # std::hint::black_box(list);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What the embedder keeps to
+//!
+//! * Threads that touch the heap are attached, poll often ([`Mutator::poll`]; every allocation is a poll), and enclose
+//!   long waits in [`Mutator::blocking`].
+//! * At a safepoint every object in use is reachable from a root: a root range, a handle, the scanned stack, or another
+//!   such object. References are where the object's [`Kind`] says.
+//! * `SIGBUS` stays unblocked in attached threads, and whoever installs a handler for it later passes on what it does not
+//!   know.
+//! * The kernel does not write to traced objects on a thread's behalf (`read(2)` into one fails with `EFAULT`); buffers
+//!   for I/O are [`Kind::LEAF`] objects.
+//!
+//! # Forks
+//!
+//! The heap is not inherited by children of the process: after a `fork` the child must not touch it.
+#![cfg(target_os = "linux")]
+
+mod core;
+mod cycle;
+mod embedder;
+mod error;
+mod heap;
+mod kind;
+mod local;
+mod mark;
+mod metadata;
+mod mutator;
+mod options;
+mod roots;
+mod space;
+mod stats;
+mod unit;
+mod verify;
+mod weak;
+
+pub use embedder::{Embedder, PlainPointers};
+pub use error::{Error, OutOfMemory};
+pub use heap::{Heap, HeapBuilder};
+pub use kind::{Kind, Layout};
+pub use mutator::{Mutator, StackScan};
+pub use options::Snapshot;
+pub use palimpsest_runtime::{Address, Bytes};
+pub use roots::{Handle, RootRange, Roots};
+pub use stats::{CycleRecord, Stats};
+pub use unit::{GRANULE, SMALL_MAX};
+pub use weak::WeakTable;

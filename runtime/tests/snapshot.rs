@@ -4,11 +4,11 @@
 //! of its snapshot, and must arrive at the same sum, and see no word that is newer than the pause. The same
 //! worker shows that the ambiguity is real: read from the wrong side, the sum comes out different.
 
-use palimpsest_runtime::barrier::{Barrier, Contents};
+use palimpsest_runtime::barrier::{Barrier, Choice, Contents};
 use palimpsest_runtime::mapping::HeapMapping;
 use palimpsest_runtime::mutator::Registry;
 use palimpsest_runtime::worker::{self, Failure, Order, ReadSide, Reason, Record, SnapshotView, Verdict};
-use palimpsest_runtime::{Address, Bytes, CHUNK_PAGES, PAGE_SIZE, PageRange, probe};
+use palimpsest_runtime::{Address, Bytes, PAGE_SIZE, PageRange, probe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
@@ -89,7 +89,7 @@ impl Bench {
     }
 
     fn arm_all_dirty(&self) -> u32 {
-        self.barrier.arm_round(|chunk| PageRange::new(chunk * CHUNK_PAGES, (chunk + 1) * CHUNK_PAGES)).unwrap()
+        self.barrier.arm_round(|_| Choice::All).unwrap()
     }
 }
 

@@ -41,6 +41,7 @@ pub mod word;
 
 pub use pool::Pool;
 pub use registry::MAX_BARRIERS;
+pub use rounds::Choice;
 pub use signal::SignalDelivery;
 
 use crate::error::Error;

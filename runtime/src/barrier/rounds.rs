@@ -11,27 +11,38 @@ use crate::error::Error;
 use crate::unit::{CHUNK_PAGES, PageIndex, PageRange};
 use std::sync::atomic::Ordering;
 
+/// What a round does with a dirty chunk.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// Arm its open pages.
+    All,
+    /// Leave it as it is, and dirty, for a later round.
+    Later,
+    /// It holds no object: leave it open until somebody notes it dirty again.
+    Nothing,
+}
+
 impl Barrier {
-    /// Arms every open page of every dirty chunk for which `choose` returns pages to arm, and only those; what it
-    /// leaves out stays dirty. Returns how many pages were armed.
+    /// Asks `choose` about every dirty chunk and arms the open pages among those it names. Returns how many pages were
+    /// armed.
     ///
     /// Called by the collector thread only, never during a snapshot.
     ///
     /// # Errors
     /// Where the kernel refuses to protect, those pages and all that were not reached stay open and dirty.
-    pub fn arm_round(&self, mut choose: impl FnMut(u32) -> PageRange) -> Result<u32, Error> {
+    pub fn arm_round(&self, mut choose: impl FnMut(u32) -> Choice) -> Result<u32, Error> {
         if self.is_broken() {
             return Err(Error::system("arming pages after the barrier was given up", crate::sys::Errno::IO));
         }
         let mut run = Run { barrier: self, pages: PageRange::new(0, 0), armed: 0 };
         self.dirty.drain(|chunk| {
-            let (first, last) = (chunk * CHUNK_PAGES, (chunk + 1) * CHUNK_PAGES);
-            let chosen = choose(chunk);
-            debug_assert!(chosen.is_empty() || (first <= chosen.start.0 && chosen.end.0 <= last));
-            if chosen.len() < CHUNK_PAGES {
-                self.dirty.mark_chunk(chunk);
+            let all = PageRange::new(chunk * CHUNK_PAGES, (chunk + 1) * CHUNK_PAGES);
+            match choose(chunk) {
+                Choice::All => return all.iter().try_for_each(|page| run.add(page)),
+                Choice::Later => self.dirty.mark_chunk(chunk),
+                Choice::Nothing => {}
             }
-            chosen.iter().try_for_each(|page| run.add(page))
+            Ok(())
         })?;
         run.protect()?;
         Ok(run.armed)

@@ -1,0 +1,273 @@
+//! What all parts of one heap share: the tables, the spaces, the threads, and where the current cycle stands.
+
+use crate::cycle::mailbox::Mailbox;
+use crate::embedder::Embedder;
+use crate::error::Error;
+use crate::kind::{Kind, Layout};
+use crate::local::{LocalPtr, Run};
+use crate::mark::Packets;
+use crate::metadata::{MarkColour, Metadata};
+use crate::options::Options;
+use crate::roots::RootSet;
+use crate::space::{BlockState, BlockTable, Budget, Space, Taken, sweep_block};
+use crate::stats::Ledger;
+use crate::unit::{BLOCK, BlockIndex, GRANULE, Geometry, Granules};
+use crate::weak::{WeakReads, WeakTables};
+use palimpsest_runtime::barrier::{Barrier, Contents};
+use palimpsest_runtime::mapping::HeapMapping;
+use palimpsest_runtime::mutator::Registry;
+use palimpsest_runtime::worker::Record;
+use palimpsest_runtime::{Bytes, PAGE_SIZE, PageRange};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+/// What freed memory is filled with when poisoning is on.
+const POISON: u8 = 0xdb;
+
+/// The state of one heap.
+pub(crate) struct Core<E> {
+    pub(crate) embedder: E,
+    pub(crate) options: Options,
+    pub(crate) map: Arc<HeapMapping>,
+    /// `None`: there is no write barrier here, and every cycle marks in the stopped world.
+    pub(crate) barrier: Option<Arc<Barrier>>,
+    pub(crate) geometry: Geometry,
+    pub(crate) metadata: Metadata,
+    pub(crate) blocks: BlockTable,
+    pub(crate) budget: Budget,
+    pub(crate) traced: Space,
+    pub(crate) leaf: Space,
+    pub(crate) registry: Registry,
+    /// The allocation state of every attached thread. Another thread's is touched in a stopped world only.
+    pub(crate) locals: Mutex<Vec<LocalPtr>>,
+    pub(crate) roots: Mutex<RootSet>,
+    layouts: Layouts,
+    /// What live objects are painted with: in a cycle the mark colour, otherwise the last cycle's.
+    colour: AtomicU8,
+    /// Whether all reachable objects have that colour: not while a cycle marks, nor after one that failed.
+    pub(crate) settled: AtomicBool,
+    pub(crate) weak_reads: WeakReads,
+    pub(crate) weak_tables: WeakTables,
+    pub(crate) packets: Packets,
+    pub(crate) record: Record,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) ledger: Ledger,
+    /// Bytes allocated since the heap was made, counted when a thread leaves a run.
+    pub(crate) allocated: AtomicU64,
+    /// The last cycle that ended well.
+    pub(crate) completed: AtomicU64,
+    /// [`Core::allocated`] at which the next cycle begins; `u64::MAX` once it has been asked for.
+    pub(crate) next_cycle_at: AtomicU64,
+    /// Allocations left until the stress mode starts its next cycle.
+    pub(crate) stress_left: AtomicUsize,
+}
+
+/// Layouts without a header, read by markers without a lock.
+#[derive(Default)]
+struct Layouts {
+    defined: Mutex<usize>,
+    packed: [[AtomicU64; 2]; Kind::LAYOUTS],
+}
+
+impl<E: Embedder> Core<E> {
+    /// The state of a new, empty heap.
+    pub(crate) fn new(
+        embedder: E,
+        options: Options,
+        map: Arc<HeapMapping>,
+        barrier: Option<Arc<Barrier>>,
+        ledger: Ledger,
+    ) -> Result<Self, Error> {
+        let geometry = Geometry { base: map.base().as_usize(), half: map.half() };
+        let half_blocks = geometry.half_blocks();
+        Ok(Self {
+            metadata: Metadata::new(2 * geometry.half.0 / GRANULE)?,
+            blocks: BlockTable::new(2 * half_blocks)?,
+            budget: Budget::new(options.limit),
+            traced: Space::new(BlockIndex(0), half_blocks),
+            leaf: Space::new(BlockIndex(half_blocks), half_blocks),
+            registry: Registry::new(),
+            locals: Mutex::default(),
+            roots: Mutex::default(),
+            layouts: Layouts::default(),
+            colour: AtomicU8::new(MarkColour::FIRST.bits()),
+            settled: AtomicBool::new(true),
+            weak_reads: WeakReads::new()?,
+            weak_tables: WeakTables::default(),
+            packets: Packets::new(options.mark_packets(), 2 * half_blocks)?,
+            record: Record::new()?,
+            mailbox: Mailbox::default(),
+            ledger,
+            allocated: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            next_cycle_at: AtomicU64::new(options.first_cycle_at().0 as u64),
+            stress_left: AtomicUsize::new(options.stress.unwrap_or(0) as usize),
+            embedder,
+            options,
+            map,
+            barrier,
+            geometry,
+        })
+    }
+
+    /// The colour of live objects.
+    #[inline]
+    pub(crate) fn colour(&self) -> MarkColour {
+        MarkColour::from_bits(self.colour.load(Ordering::Relaxed))
+    }
+
+    /// Turns to a fresh colour. The world is stopped: every thread's own copy is set as well, and all allocate black.
+    pub(crate) fn turn_colour(&self) -> MarkColour {
+        let next = self.colour().next();
+        self.colour.store(next.bits(), Ordering::Relaxed);
+        for local in self.locals.lock().iter() {
+            // SAFETY: the world is stopped.
+            unsafe { local.get() }.set_colour(next);
+        }
+        next
+    }
+
+    /// Defines a layout without a header.
+    pub(crate) fn define_layout(&self, layout: Layout) -> Result<Kind, Error> {
+        let mut defined = self.layouts.defined.lock();
+        let packed = self.layouts.packed.get(*defined).ok_or(Error::TooManyLayouts)?;
+        for (to, from) in packed.iter().zip(layout.pack()) {
+            // Relaxed: an object of the layout reaches a marker only by way of synchronisation with this thread.
+            to.store(from, Ordering::Relaxed);
+        }
+        *defined += 1;
+        Ok(Kind::of_layout(*defined - 1))
+    }
+
+    /// A layout without a header. Unused ones have no references.
+    #[inline(always)]
+    pub(crate) fn layout(&self, k: usize) -> Layout {
+        Layout::unpack([0, 1].map(|i| self.layouts.packed[k][i].load(Ordering::Relaxed)))
+    }
+
+    /// The space that objects of this kind live in.
+    #[inline]
+    pub(crate) fn space(&self, leaf: bool) -> &Space {
+        if leaf { &self.leaf } else { &self.traced }
+    }
+
+    /// How large the object at `granule` is, small or large.
+    #[inline]
+    pub(crate) fn size_at(&self, granule: usize) -> Granules {
+        let block = self.geometry.block_of(granule);
+        match self.blocks.get(block) {
+            BlockState::LargeHead => self.blocks.large_size(block),
+            _ => self.metadata.size(granule),
+        }
+    }
+
+    /// The start of the object that covers an address, if one does: for words that may be references into the middle of an
+    /// object, or anything.
+    pub(crate) fn find_object(&self, address: usize) -> Option<usize> {
+        let granule = self.geometry.granule(address)?;
+        let block = self.geometry.block_of(granule);
+        if self.blocks.get(block) == BlockState::Free {
+            return None;
+        }
+        match self.blocks.large_head(block) {
+            Some(head) => {
+                let start = head.granule();
+                (granule - start < self.blocks.large_size(head).0).then_some(start)
+            }
+            None => self.metadata.start_of(granule),
+        }
+    }
+
+    /// Makes a block's pages writable without traps, before a thread allocates in it.
+    pub(crate) fn open_block(&self, taken: Taken) {
+        if let Some(barrier) = &self.barrier
+            && self.geometry.is_traced(taken.block)
+        {
+            // No block is freed while a snapshot is active: what is free now was free then.
+            let contents = if taken.recycled { Contents::Objects } else { Contents::Nothing };
+            barrier.open(taken.block.pages(), contents);
+        }
+    }
+
+    /// Sweeps a block that is `Sweeping` by the caller and passes it back to its space.
+    pub(crate) fn sweep(&self, block: BlockIndex) {
+        let poison = |granule: usize, size: Granules| self.poison(block, granule, size);
+        let swept = sweep_block(&self.metadata, block, self.colour(), poison);
+        self.space(!self.geometry.is_traced(block)).put_swept(block, swept, &self.blocks, &self.budget);
+    }
+
+    /// Fills freed memory with a pattern, where that is asked for, so that a use after free is seen.
+    fn poison(&self, block: BlockIndex, granule: usize, size: Granules) {
+        if !self.options.poison {
+            return;
+        }
+        self.open_block(Taken::recycled_now(block));
+        // SAFETY: these granules are free, their block is this thread's while it sweeps, and its pages are open: the
+        // collector's own thread, which blocks SIGBUS, does not trap here.
+        unsafe { self.geometry.address(granule).as_ptr::<u8>().write_bytes(POISON, size.bytes()) };
+    }
+
+    /// Sweeps all that is unswept.
+    pub(crate) fn finish_sweep(&self) {
+        for space in [&self.traced, &self.leaf] {
+            while let Some(block) = space.take_unswept(&self.blocks) {
+                self.sweep(block);
+            }
+        }
+    }
+
+    /// After a successful cycle: drops dead large objects and declares all blocks unswept.
+    pub(crate) fn begin_sweep(&self) {
+        let live = self.colour();
+        for space in [&self.traced, &self.leaf] {
+            space.begin_sweep(&self.blocks);
+            let is_dead = |head: BlockIndex| self.metadata.get(head.granule()).colour() != live;
+            space.sweep_large(&self.blocks, &self.budget, is_dead, |head, size| self.release(head, size));
+        }
+    }
+
+    /// Gives the memory of a dead large object back to the system.
+    fn release(&self, head: BlockIndex, size: Granules) {
+        self.metadata.clear(head.granule(), Granules(1));
+        let bytes = size.bytes().next_multiple_of(PAGE_SIZE);
+        if let Some(barrier) = &self.barrier
+            && self.geometry.is_traced(head)
+        {
+            let first = head.pages().start.0;
+            barrier.open(PageRange::new(first, first + (bytes / PAGE_SIZE) as u32), Contents::Nothing);
+        }
+        // SAFETY: page-aligned, inside one half, dead, and open. If the kernel refuses, the memory is merely kept: it is
+        // cleared when the blocks are used again.
+        let _ = unsafe { self.map.release(self.geometry.block_address(head), Bytes(bytes)) };
+    }
+
+    /// Takes a thread's block away from it. May be called by the collector for a stopped thread.
+    pub(crate) fn retire(&self, run: &mut Run, leaf: bool) {
+        if let Some(taken) = run.give_up()
+            && self.space(leaf).retire(taken, &self.blocks)
+        {
+            self.sweep(taken.block);
+        }
+    }
+
+    /// What the heap occupies, garbage not yet swept included.
+    pub(crate) fn used(&self) -> Bytes {
+        self.budget.used()
+    }
+
+    /// Counts what a thread has allocated, and asks for a cycle when one is due.
+    pub(crate) fn count_allocated(&self, bytes: usize) {
+        let allocated = self.allocated.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        if allocated >= self.next_cycle_at.load(Ordering::Relaxed) {
+            self.next_cycle_at.store(u64::MAX, Ordering::Relaxed);
+            self.mailbox.request();
+        }
+    }
+
+    /// Whether blocks with old objects in them are to be left alone while there are others: in a snapshot each page of
+    /// such a block costs a pre-image.
+    pub(crate) fn prefers_empty_blocks(&self) -> bool {
+        self.weak_reads.is_marking() && self.used().0 + 16 * BLOCK < self.options.limit.0
+    }
+}

@@ -1,0 +1,113 @@
+//! How threads ask the collector's thread for cycles and wait for them.
+
+use parking_lot::{Condvar, Mutex};
+
+/// Requests and how far the collector is.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    state: Mutex<State>,
+    to_collector: Condvar,
+    to_threads: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Cycles begun, ended.
+    begun: u64,
+    ended: u64,
+    /// A cycle is wanted that begins after so many have begun.
+    wanted: u64,
+    shutdown: bool,
+}
+
+/// A cycle that was asked for: the one with this number, or a later one, will have begun after the request.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Ticket(u64);
+
+impl Ticket {
+    /// The cycle's number.
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl Mailbox {
+    /// Asks for a cycle that begins after this call.
+    pub(crate) fn request(&self) -> Ticket {
+        let mut state = self.state.lock();
+        let number = state.begun + 1;
+        if state.wanted < number {
+            state.wanted = number;
+            self.to_collector.notify_one();
+        }
+        Ticket(number)
+    }
+
+    /// The cycle that is at work, if one is.
+    pub(crate) fn current(&self) -> Option<Ticket> {
+        let state = self.state.lock();
+        (state.begun > state.ended).then_some(Ticket(state.begun))
+    }
+
+    /// Waits until the cycle has ended. The caller is in a blocking region.
+    pub(crate) fn wait(&self, ticket: Ticket) {
+        let mut state = self.state.lock();
+        while state.ended < ticket.0 && !state.shutdown {
+            self.to_threads.wait(&mut state);
+        }
+    }
+
+    /// The collector's side: waits for a request and begins the cycle. `None`: the heap is going away.
+    pub(crate) fn next(&self) -> Option<u64> {
+        let mut state = self.state.lock();
+        while state.wanted <= state.begun && !state.shutdown {
+            self.to_collector.wait(&mut state);
+        }
+        if state.shutdown {
+            return None;
+        }
+        state.begun += 1;
+        Some(state.begun)
+    }
+
+    /// The collector's side: the cycle has ended.
+    pub(crate) fn ended(&self) {
+        let mut state = self.state.lock();
+        state.ended = state.begun;
+        self.to_threads.notify_all();
+    }
+
+    /// Whether the heap is going away.
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.state.lock().shutdown
+    }
+
+    /// Ends the collector's thread.
+    pub(crate) fn shut_down(&self) {
+        self.state.lock().shutdown = true;
+        self.to_collector.notify_all();
+        self.to_threads.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_during_a_cycle_is_for_the_next_one() {
+        let mailbox = Mailbox::default();
+        let first = mailbox.request();
+        assert_eq!(mailbox.request(), first, "one cycle serves both");
+        assert_eq!(mailbox.next(), Some(1));
+        assert_eq!(mailbox.current(), Some(first));
+        let second = mailbox.request();
+        assert!(second > first);
+        mailbox.ended();
+        mailbox.wait(first);
+        assert_eq!((mailbox.current(), mailbox.next()), (None, Some(2)));
+        mailbox.shut_down();
+        mailbox.wait(second);
+        assert_eq!(mailbox.next(), None);
+    }
+}

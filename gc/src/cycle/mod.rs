@@ -1,0 +1,181 @@
+//! The collector's thread, and what it does from one cycle's beginning to its end.
+//!
+//! ```text
+//!   wait ─▶ finish sweeping ─▶ arm in rounds ─▶ ┌ stop; arm the rest; turn the colour; fork ┐ ─▶ watch the worker
+//!     ▲                                         └──────────────── the pause ───────────────┘           │
+//!     └── sweep in the background ◀── free large objects ◀── clear weak tables ◀── end the snapshot ◀──┘
+//! ```
+//!
+//! A cycle that cannot have a worker (no barrier, the kernel refuses to arm or to fork, or two workers in a row failed)
+//! marks in the stopped world instead; its record says so. A worker that fails costs its cycle: nothing is swept, and the
+//! next one starts over with a fresh colour.
+
+pub(crate) mod mailbox;
+mod preimage;
+mod stop_the_world;
+
+use crate::core::Core;
+use crate::embedder::Embedder;
+use crate::mark::{Marker, Source, Tally};
+use crate::roots::RootSet;
+use crate::stats::{CycleRecord, ms};
+use crate::verify;
+use palimpsest_runtime::Bytes;
+use palimpsest_runtime::mutator::{MutatorState, StoppedWorld};
+use palimpsest_runtime::sys::signal;
+use palimpsest_runtime::worker::Failure;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Workers that may fail in a row before the collector does without.
+const FAILURES_IN_A_ROW: u32 = 2;
+
+/// How a cycle's marking went.
+enum Marking {
+    Complete(Tally),
+    Failed(Failure),
+}
+
+/// The collector of one heap.
+pub(crate) struct Collector<E> {
+    core: Arc<Core<E>>,
+    /// Workers that failed since one succeeded, and why the last one did.
+    failed: u32,
+    last_failure: Option<Failure>,
+}
+
+impl<E: Embedder> Collector<E> {
+    pub(crate) fn new(core: Arc<Core<E>>) -> Self {
+        Self { core, failed: 0, last_failure: None }
+    }
+
+    /// The collector thread's life: until the heap is shut down.
+    pub(crate) fn run(mut self) {
+        // The host's handlers have no business in this thread, nor in the workers it forks.
+        signal::block_all();
+        let core = self.core.clone();
+        while let Some(number) = core.mailbox.next() {
+            self.cycle(number);
+            core.mailbox.ended();
+            core.finish_sweep();
+        }
+    }
+
+    fn cycle(&mut self, number: u64) {
+        let core = self.core.clone();
+        core.finish_sweep();
+        core.packets.reset();
+        let mut record = CycleRecord::new(number, core.ledger.snapshot);
+        let marking = match self.barrier_for_this_cycle() {
+            Ok(Some(barrier)) => preimage::mark(&core, barrier, number, &mut record),
+            Ok(None) => stop_the_world::mark(&core, &mut record, None),
+            Err(why) => stop_the_world::mark(&core, &mut record, Some(why)),
+        };
+        record.used_bytes = core.used().0 as u64;
+        match marking {
+            Marking::Complete(tally) => {
+                self.failed = 0;
+                core.completed.store(number, Ordering::Release);
+                finish(&core, &mut record, tally);
+            }
+            Marking::Failed(why) => {
+                self.failed += 1;
+                self.last_failure = Some(why);
+                core.weak_reads.end();
+                record.failure = Some(why.to_string());
+            }
+        }
+        let live = Bytes(core.ledger.last_live(&record) as usize);
+        let allocated = core.allocated.load(Ordering::Relaxed);
+        core.next_cycle_at.store(allocated + core.options.headroom(live).0 as u64, Ordering::Relaxed);
+        if core.options.verify {
+            verify::or_abort(&core, &record);
+        }
+        core.ledger.enter(record);
+    }
+
+    /// The barrier to mark with; none where the heap is to mark in the stopped world; or why it has to, this time.
+    fn barrier_for_this_cycle(&self) -> Result<Option<&palimpsest_runtime::barrier::Barrier>, String> {
+        let Some(barrier) = &self.core.barrier else { return Ok(None) };
+        if barrier.is_broken() {
+            return Err("the kernel refused to open a page, and the barrier was given up".into());
+        }
+        match self.last_failure {
+            Some(why) if self.failed >= FAILURES_IN_A_ROW => Err(format!("the last {} cycles failed: {why}", self.failed)),
+            _ => Ok(Some(barrier)),
+        }
+    }
+}
+
+/// After complete marking: what has not the colour is dead.
+fn finish<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, tally: Tally) {
+    record.marked_objects = tally.objects;
+    record.marked_bytes = tally.granules * crate::unit::GRANULE as u64;
+    record.rescanned_blocks = tally.rescanned;
+    record.stray_references = tally.stray;
+    core.weak_reads.begin_clearing();
+    let live = core.colour();
+    core.weak_tables.clear(|object| {
+        let granule = core.geometry.start_granule(object.as_usize());
+        granule.is_none_or(|granule| core.metadata.get(granule).colour() != live)
+    });
+    // Dead objects are in no weak table any more; only now may their memory be used again.
+    core.weak_reads.end();
+    core.settled.store(true, Ordering::Release);
+    core.begin_sweep();
+}
+
+/// With the world stopped: takes all threads' blocks away, so that a snapshot has no half-filled run, and counts what was
+/// allocated.
+fn retire_all<E: Embedder>(core: &Core<E>, _world: &StoppedWorld<'_>) {
+    let mut allocated = 0;
+    for local in core.locals.lock().iter() {
+        // SAFETY: the world is stopped.
+        let local = unsafe { local.get() };
+        allocated += local.take_allocated();
+        for (run, leaf) in local.all_runs() {
+            core.retire(run, leaf);
+        }
+    }
+    core.allocated.fetch_add(allocated as u64, Ordering::Relaxed);
+}
+
+/// With the world stopped: whatever is allocated from here on is black, and weak reads are told to the marker.
+fn begin_marking<E: Embedder>(core: &Core<E>) {
+    core.settled.store(false, Ordering::Release);
+    core.turn_colour();
+    core.weak_reads.begin_marking();
+}
+
+/// Marks everything reachable from the roots, and what is read through weak references meanwhile. Runs in a worker, or in
+/// the stopped world: allocates nothing, locks nothing.
+///
+/// # Safety
+/// As for [`RootSet::visit`].
+unsafe fn mark_all<E: Embedder, S: Source>(
+    core: &Core<E>,
+    source: &S,
+    roots: &RootSet,
+    threads: &[Arc<MutatorState>],
+) -> Tally {
+    let mut marker = Marker::new(core, source);
+    // SAFETY: passed on to the caller.
+    unsafe { roots.visit(&core.embedder, threads, &mut marker) };
+    loop {
+        marker.drain();
+        let mut read = false;
+        while let Some(granule) = core.weak_reads.pop() {
+            marker.discover_granule(granule);
+            read = true;
+        }
+        if !read && core.weak_reads.close() {
+            return marker.tally();
+        }
+    }
+}
+
+/// Enters the pause that began at `start` into the record.
+fn enter_pause(record: &mut CycleRecord, start: Instant) {
+    record.pause_ms = ms(start.elapsed());
+}

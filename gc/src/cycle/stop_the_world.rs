@@ -1,0 +1,40 @@
+//! Marking in the stopped world: the pause is the whole mark. What a heap without a barrier does, and the last resort of
+//! one with a barrier; it needs nothing from the kernel and cannot fail.
+
+use super::{Marking, begin_marking, enter_pause, mark_all, retire_all};
+use crate::core::Core;
+use crate::embedder::Embedder;
+use crate::mark::{Live, Tally};
+use crate::options::Snapshot;
+use crate::stats::{CycleRecord, ms};
+use palimpsest_runtime::mutator::StoppedWorld;
+use std::time::Instant;
+
+/// Stops the world and marks.
+pub(super) fn mark<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, fallback: Option<String>) -> Marking {
+    let start = Instant::now();
+    let world = core.registry.stop_world();
+    record.stop_ms = ms(start.elapsed());
+    retire_all(core, &world);
+    let tally = mark_stopped(core, &world, record, fallback);
+    drop(world);
+    enter_pause(record, start);
+    Marking::Complete(tally)
+}
+
+/// Marks in a world that is stopped, where the threads' blocks are retired.
+pub(super) fn mark_stopped<E: Embedder>(
+    core: &Core<E>,
+    world: &StoppedWorld<'_>,
+    record: &mut CycleRecord,
+    fallback: Option<String>,
+) -> Tally {
+    record.snapshot = Snapshot::StopTheWorld;
+    record.fallback = fallback;
+    let start = Instant::now();
+    begin_marking(core);
+    // SAFETY: the world is stopped until after the marking.
+    let tally = unsafe { mark_all(core, &Live::new(), &core.roots.lock(), world.threads()) };
+    record.mark_ms = ms(start.elapsed());
+    tally
+}

@@ -1,0 +1,40 @@
+//! What the embedder implements. The other half of the interface, what it calls, is [`Heap`](crate::Heap) and
+//! [`Mutator`](crate::Mutator).
+
+use crate::kind::Layout;
+use palimpsest_runtime::Address;
+
+/// The language's side of the collector: how references look in its words.
+///
+/// # Where it runs
+/// In the forked worker, in the collector's thread, and in attached threads that verify. The value is shared by all of
+/// them; the worker sees it as it was at the fork.
+///
+/// # Safety
+/// * [`decode`](Embedder::decode) returns `None` or the address at which an object of this heap starts, for every word
+///   that a traced object or a root range can hold; it depends on nothing but the word and on what does not change.
+/// * No method allocates, takes a lock, does I/O or panics: in a worker, any lock may be held by a thread that does not
+///   exist there.
+pub unsafe trait Embedder: Send + Sync + 'static {
+    /// The start of the object that a word refers to, or `None` if the word is not a reference.
+    fn decode(&self, word: u64) -> Option<Address>;
+
+    /// The layout of a [`Kind::HEADED`](crate::Kind::HEADED) object, told from its first word. By default every word
+    /// goes through [`decode`](Embedder::decode), the header too.
+    fn layout(&self, header: u64) -> Layout {
+        let _ = header;
+        Layout::words()
+    }
+}
+
+/// For runtimes whose references are plain addresses: a word is the address of an object's start, or 0.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct PlainPointers;
+
+// SAFETY: depends on the word alone. That words are addresses of objects or 0 is what the embedder chooses this for.
+unsafe impl Embedder for PlainPointers {
+    #[inline(always)]
+    fn decode(&self, word: u64) -> Option<Address> {
+        if word == 0 { None } else { Some(Address::new(word as usize)) }
+    }
+}

@@ -1,0 +1,34 @@
+//! What can go wrong, for the embedder.
+
+use crate::kind::Kind;
+use palimpsest_runtime::Bytes;
+
+/// Why a heap could not be made or used as asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel or a limit refused something.
+    #[error(transparent)]
+    Runtime(#[from] palimpsest_runtime::Error),
+    /// More layouts without a header than the metadata can name.
+    #[error("a heap can have {} layouts without a header; give further types a header word (Kind::HEADED)", Kind::LAYOUTS)]
+    TooManyLayouts,
+    /// The heap limit is too small to be used.
+    #[error("a heap limit of {0} is too small: {1} is the least")]
+    LimitTooSmall(Bytes, Bytes),
+    /// The collector's thread could not be started.
+    #[error("starting the collector thread failed: {0}")]
+    Thread(String),
+}
+
+/// There is no room for an object under the heap limit, even after a collection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("out of memory: no room for {requested} in a heap of {limit} with {used} in use after a collection")]
+pub struct OutOfMemory {
+    /// The object that was asked for.
+    pub requested: Bytes,
+    /// Memory of the heap in use.
+    pub used: Bytes,
+    /// The heap limit.
+    pub limit: Bytes,
+}

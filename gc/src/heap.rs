@@ -1,0 +1,277 @@
+//! Heaps: making them, and what can be asked of one from any thread.
+
+use crate::core::Core;
+use crate::cycle::Collector;
+use crate::embedder::Embedder;
+use crate::error::Error;
+use crate::kind::{Kind, Layout};
+use crate::mutator::{Mutator, StackScan};
+use crate::options::{Chaos, Options, Snapshot};
+use crate::roots::{AsRoots, Handle, RootRange, RootSet, Roots};
+use crate::stats::{CycleRecord, Ledger, Listener, Stats};
+use palimpsest_runtime::barrier::Barrier;
+use palimpsest_runtime::mapping::HeapMapping;
+use palimpsest_runtime::sys::limits;
+use palimpsest_runtime::{Address, Bytes, probe};
+use parking_lot::Mutex;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+/// The smallest heap limit: a few blocks for each of a few threads.
+const LEAST_LIMIT: Bytes = Bytes::mib(1);
+
+/// A garbage-collected heap.
+///
+/// This is a handle: clones are the same heap. The heap goes away, with the collector's thread, when the last handle and
+/// the last mutator are dropped.
+pub struct Heap<E: Embedder>(Arc<Inner<E>>);
+
+struct Inner<E: Embedder> {
+    core: Arc<Core<E>>,
+    collector: Option<JoinHandle<()>>,
+}
+
+impl<E: Embedder> Heap<E> {
+    /// Begins to make a heap.
+    pub fn builder(embedder: E) -> HeapBuilder<E> {
+        let limit = Bytes(limits::physical_memory().0 / 2);
+        HeapBuilder { embedder, options: Options::new(limit), listener: None }
+    }
+
+    /// Defines which words of objects of a new kind are references. For objects without a header; those with one tell
+    /// their layout through [`Embedder::layout`].
+    ///
+    /// # Errors
+    /// [`Error::TooManyLayouts`] after [`Kind::LAYOUTS`] of them.
+    pub fn define_layout(&self, layout: Layout) -> Result<Kind, Error> {
+        self.core().define_layout(layout)
+    }
+
+    /// Attaches the calling thread. The mutator cannot leave it.
+    ///
+    /// # Errors
+    /// Where the thread blocks `SIGBUS`, by which the write barrier works, or its stack cannot be found.
+    pub fn attach(&self, stack: StackScan) -> Result<Mutator<E>, Error> {
+        Mutator::attach(self.clone(), stack)
+    }
+
+    /// Makes memory outside the heap a root, until the returned guard is dropped.
+    ///
+    /// # Safety
+    /// Until then: the range is aligned and readable; while the world is stopped nobody writes to it; and where it is
+    /// precise, its words are what [`Embedder::decode`] takes. Attached threads may write to it between safepoints.
+    pub unsafe fn add_roots(&self, range: RootRange) -> Roots {
+        Roots::new(self.core().clone(), range)
+    }
+
+    /// Makes a root of one object, until the handle is dropped. The object is alive.
+    pub fn handle(&self, object: Address) -> Handle {
+        Handle::new(self.core().clone(), object)
+    }
+
+    /// What the heap has done and what it occupies.
+    pub fn stats(&self) -> Stats {
+        let core = self.core();
+        let mut stats = core.ledger.stats();
+        if let Some(barrier) = &core.barrier {
+            let counts = barrier.counts();
+            stats.delivery = "signal";
+            stats.trapped_pages = counts.trapped;
+            stats.opened_pages = counts.opened;
+            stats.preimages = counts.preimages;
+            stats.pool_stalls = counts.stalls;
+            stats.pool_stalled_ms = counts.stalled_ns as f64 / 1e6;
+            stats.tables_bytes = barrier.populated().0 as u64;
+        }
+        stats.tables_bytes += core.metadata.populated().0 as u64;
+        stats.allocated_bytes = core.allocated.load(Ordering::Relaxed);
+        stats.used_bytes = core.used().0 as u64;
+        stats.limit_bytes = core.options.limit.0 as u64;
+        stats
+    }
+
+    /// The most that the heap may use.
+    pub fn limit(&self) -> Bytes {
+        self.core().options.limit
+    }
+
+    /// The embedder this heap was made with.
+    pub fn embedder(&self) -> &E {
+        &self.core().embedder
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core<E>> {
+        &self.0.core
+    }
+}
+
+impl<E: Embedder> Clone for Heap<E> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<E: Embedder> fmt::Debug for Heap<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Heap({} of {} in use)", self.core().used(), self.limit())
+    }
+}
+
+impl<E: Embedder> Drop for Inner<E> {
+    fn drop(&mut self) {
+        self.core.mailbox.shut_down();
+        if let Some(collector) = self.collector.take()
+            // A listener may drop the last handle, on the collector's own thread.
+            && collector.thread().id() != std::thread::current().id()
+        {
+            // A collector that panicked has said so.
+            let _ = collector.join();
+        }
+        if let Some(barrier) = &self.core.barrier {
+            barrier.clone().retire();
+        }
+    }
+}
+
+impl<E: Embedder> AsRoots for Core<E> {
+    fn roots(&self) -> &Mutex<RootSet> {
+        &self.roots
+    }
+}
+
+impl<E> fmt::Debug for Core<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Core at {:#x}", self.geometry.base)
+    }
+}
+
+/// A heap in the making.
+#[must_use = "a builder does nothing until `build`"]
+pub struct HeapBuilder<E> {
+    embedder: E,
+    options: Options,
+    listener: Option<Listener>,
+}
+
+impl<E: Embedder> HeapBuilder<E> {
+    /// The most memory that objects may occupy, in bytes. By default half of the machine's memory, or of the memory
+    /// cgroup's limit. What the collector needs beside it is reported in [`Stats::tables_bytes`].
+    pub fn limit(mut self, bytes: usize) -> Self {
+        self.options.limit = Bytes(bytes);
+        self
+    }
+
+    /// How the heap is kept while it is marked. [`Snapshot::Preimage`] by default; where the kernel does not allow that,
+    /// the heap marks in the stopped world, and [`Stats::degraded`] says why.
+    pub fn snapshot(mut self, snapshot: Snapshot) -> Self {
+        self.options.snapshot = snapshot;
+        self
+    }
+
+    /// Starts a cycle at least every so many bytes of allocation. By default a cycle starts when as much has been
+    /// allocated as was live after the last one, and 32 MiB at least.
+    pub fn cycle_every(mut self, bytes: usize) -> Self {
+        self.options.cycle_every = Some(Bytes(bytes));
+        self
+    }
+
+    /// The most memory that pre-images may occupy, in bytes; by default half of the heap limit. When it is used up,
+    /// writers wait for the cycle for a tenth of a second at most, then the cycle is given up.
+    pub fn preimage_limit(mut self, bytes: usize) -> Self {
+        self.options.preimage_limit = Some(Bytes(bytes));
+        self
+    }
+
+    /// For tests: starts a cycle every so many allocations, verifies the heap after each cycle and poisons what is freed.
+    pub fn stress(mut self, every_allocations: u64) -> Self {
+        self.options.stress = Some(every_allocations.max(1));
+        self.verify(true).poison(true)
+    }
+
+    /// Verifies the whole heap in the stopped world after every cycle; a heap that is found corrupt ends the process with a
+    /// report. Slow: for tests.
+    pub fn verify(mut self, verify: bool) -> Self {
+        self.options.verify = verify;
+        self
+    }
+
+    /// Fills freed memory with a pattern, so that a use after free is seen.
+    pub fn poison(mut self, poison: bool) -> Self {
+        self.options.poison = poison;
+        self
+    }
+
+    /// For tests: one worker in so many is killed, or stopped, at a random moment.
+    pub fn worker_chaos(mut self, one_in: u32) -> Self {
+        self.options.chaos = Chaos::one_in(one_in);
+        self
+    }
+
+    /// How long a worker may make no progress before it is killed and its cycle fails; 10 seconds by default. It matters
+    /// where workers can be stopped from outside, by a debugger or a frozen cgroup.
+    pub fn worker_patience(mut self, patience: std::time::Duration) -> Self {
+        self.options.patience = patience;
+        self
+    }
+
+    /// For tests of what happens when marking runs out of room: how many packets of references there are.
+    #[doc(hidden)]
+    pub fn mark_packets(mut self, packets: usize) -> Self {
+        self.options.mark_packets = Some(packets);
+        self
+    }
+
+    /// Calls `listener` with every cycle's record, on the collector's thread.
+    pub fn on_cycle(mut self, listener: impl Fn(&CycleRecord) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Box::new(listener));
+        self
+    }
+
+    /// Makes the heap and starts its collector's thread.
+    ///
+    /// # Errors
+    /// Where a limit does not allow a heap of this size, or memory or a thread cannot be had. That there is no write barrier
+    /// is no error: see [`HeapBuilder::snapshot`].
+    pub fn build(self) -> Result<Heap<E>, Error> {
+        let Self { embedder, options, listener } = self;
+        if options.limit < LEAST_LIMIT {
+            return Err(Error::LimitTooSmall(options.limit, LEAST_LIMIT));
+        }
+        // Address space is cheap, and twice the limit leaves runs of free blocks for large objects.
+        let map = Arc::new(HeapMapping::reserve(Bytes(options.limit.0.saturating_mul(2)))?);
+        let (barrier, degraded) = match options.snapshot {
+            Snapshot::StopTheWorld => (None, None),
+            Snapshot::Preimage => match barrier(&map, &options) {
+                Ok(barrier) => (Some(barrier), None),
+                Err(why) => (None, Some(why.to_string())),
+            },
+        };
+        let snapshot = if barrier.is_some() { Snapshot::Preimage } else { Snapshot::StopTheWorld };
+        let ledger = Ledger::new(snapshot, degraded, listener);
+        let core = Core::new(embedder, options, map, barrier.clone(), ledger).inspect_err(|_| {
+            if let Some(barrier) = barrier {
+                barrier.retire();
+            }
+        })?;
+        let core = Arc::new(core);
+        let mut inner = Inner { core: core.clone(), collector: None };
+        let thread = std::thread::Builder::new().name("palimpsest".into());
+        let collector = thread.spawn(move || Collector::new(core).run());
+        inner.collector = Some(collector.map_err(|e| Error::Thread(e.to_string()))?);
+        Ok(Heap(Arc::new(inner)))
+    }
+}
+
+/// The heap's write barrier, or why there is none.
+fn barrier(map: &Arc<HeapMapping>, options: &Options) -> Result<Arc<Barrier>, palimpsest_runtime::Error> {
+    let found = probe::signal_delivery()?;
+    Barrier::new(map.clone(), &found, options.preimage_limit())
+}
+
+impl<E> fmt::Debug for HeapBuilder<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeapBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! What an object holds: which of its words are references, and how they are found.
+
+/// How an object is traced. Recorded in the object's metadata, outside the object, so that an object needs no
+/// header.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+#[repr(transparent)]
+pub struct Kind(u8);
+
+impl Kind {
+    /// No references. Lives in the leaf space, which is never write-protected: kernel I/O into it works.
+    pub const LEAF: Self = Self(1);
+    /// Every word goes through [`Embedder::decode`](crate::Embedder::decode).
+    pub const UNIFORM: Self = Self(2);
+    /// Any word may be a reference, also one into the middle of an object.
+    pub const CONSERVATIVE: Self = Self(3);
+    /// [`Embedder::layout`](crate::Embedder::layout) tells the layout from the object's first word.
+    pub const HEADED: Self = Self(4);
+
+    const FIRST_LAYOUT: u8 = 5;
+    pub(crate) const MASK: u8 = 0x0f;
+
+    /// How many layouts without a header a heap can have.
+    pub const LAYOUTS: usize = (Self::MASK - Self::FIRST_LAYOUT + 1) as usize;
+
+    /// The kind of objects with the heap's `k`th layout.
+    pub(crate) const fn of_layout(k: usize) -> Self {
+        assert!(k < Self::LAYOUTS);
+        Self(Self::FIRST_LAYOUT + k as u8)
+    }
+
+    /// Which layout, for kinds made by [`Kind::of_layout`].
+    #[inline(always)]
+    pub(crate) const fn layout(self) -> Option<usize> {
+        if self.0 >= Self::FIRST_LAYOUT { Some((self.0 - Self::FIRST_LAYOUT) as usize) } else { None }
+    }
+
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u8 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn from_bits(bits: u8) -> Self {
+        Self(bits & Self::MASK)
+    }
+}
+
+/// Which words of an object are references. Each goes through [`Embedder::decode`](crate::Embedder::decode).
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Layout {
+    /// Bit `i` is set if word `i` is a reference.
+    mask: u64,
+    /// All words from this one on are references; [`Layout::NO_TAIL`] for none.
+    tail: u16,
+}
+
+impl Layout {
+    const NO_TAIL: u16 = u16::MAX;
+
+    /// No references.
+    pub const fn leaf() -> Self {
+        Self { mask: 0, tail: Self::NO_TAIL }
+    }
+
+    /// All words.
+    pub const fn words() -> Self {
+        Self { mask: 0, tail: 0 }
+    }
+
+    /// The words whose bits are set, of the first 64.
+    pub const fn mask(bits: u64) -> Self {
+        Self { mask: bits, tail: Self::NO_TAIL }
+    }
+
+    /// Besides, all words from `from_word` on.
+    ///
+    /// # Panics
+    /// If `from_word` is 65535.
+    pub const fn with_tail(self, from_word: u16) -> Self {
+        assert!(from_word != Self::NO_TAIL);
+        Self { tail: from_word, ..self }
+    }
+
+    /// References among the first 64 words that are not in the tail.
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u64 {
+        if self.tail < 64 { self.mask & ((1 << self.tail) - 1) } else { self.mask }
+    }
+
+    /// Where the tail begins, in words.
+    #[inline(always)]
+    pub(crate) const fn tail(self) -> Option<usize> {
+        if self.tail == Self::NO_TAIL { None } else { Some(self.tail as usize) }
+    }
+
+    /// As one number, for a table that is read without a lock.
+    pub(crate) const fn pack(self) -> [u64; 2] {
+        [self.mask, self.tail as u64]
+    }
+
+    pub(crate) const fn unpack(packed: [u64; 2]) -> Self {
+        Self { mask: packed[0], tail: packed[1] as u16 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_and_layouts_round_trip() {
+        for k in 0..Kind::LAYOUTS {
+            assert_eq!(Kind::from_bits(Kind::of_layout(k).bits()).layout(), Some(k));
+        }
+        assert_eq!(Kind::HEADED.layout(), None);
+        let layout = Layout::mask(0b1011).with_tail(3);
+        assert_eq!(Layout::unpack(layout.pack()), layout);
+        assert_eq!((layout.bits(), layout.tail()), (0b011, Some(3)));
+        assert_eq!((Layout::words().bits(), Layout::words().tail()), (0, Some(0)));
+    }
+}

@@ -1,0 +1,393 @@
+//! One marker.
+
+use super::packets::{PACKET, PacketIndex};
+use super::source::Source;
+use crate::core::Core;
+use crate::embedder::Embedder;
+use crate::kind::{Kind, Layout};
+use crate::metadata::MarkColour;
+use crate::roots::RootVisitor;
+use crate::unit::{BLOCK_GRANULES, BlockIndex, GRANULE, Granules};
+use palimpsest_runtime::Address;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// Entries in each of the two queues: enough to cover a miss of the last cache, few enough to stay in the first.
+const AHEAD: usize = 16;
+
+/// Words that are loaded at a time.
+const BATCH: usize = 64;
+
+/// Granules of a large object that are scanned before others get their turn.
+const PIECE: Granules = Granules(1024);
+
+/// Objects scanned between two signs of life.
+const SIGN: u64 = 4096;
+
+/// What a marker has done.
+#[derive(Copy, Clone, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Tally {
+    /// Objects marked.
+    pub(crate) objects: u64,
+    /// Granules they occupy.
+    pub(crate) granules: u64,
+    /// References, from precise places, to what is not an object: the embedder's mistake.
+    pub(crate) stray: u64,
+    /// Blocks scanned again because packets ran out.
+    pub(crate) rescanned: u64,
+}
+
+/// An object to scan, as it is queued: the granule it starts at and its kind. Or, without a kind, a place within a large
+/// object from which to go on. 0 is none: the heap's first granule is never queued with kind 0.
+#[derive(Copy, Clone, PartialEq, Eq)]
+struct Entry(u64);
+
+impl Entry {
+    const NONE: Self = Self(0);
+
+    #[inline(always)]
+    fn new(granule: usize, kind: u8) -> Self {
+        Self((granule as u64) << 4 | u64::from(kind))
+    }
+
+    #[inline(always)]
+    fn granule(self) -> usize {
+        (self.0 >> 4) as usize
+    }
+
+    #[inline(always)]
+    fn kind(self) -> u8 {
+        self.0 as u8 & Kind::MASK
+    }
+}
+
+/// A marker over one source.
+pub(crate) struct Marker<'a, E, S> {
+    core: &'a Core<E>,
+    source: &'a S,
+    colour: MarkColour,
+    /// Granules, plus one, that may have an object to mark; their metadata is on its way. 0 is none.
+    discovered: [usize; AHEAD],
+    discovered_at: usize,
+    /// Objects to scan whose contents are on their way.
+    fetched: [Entry; AHEAD],
+    fetched_at: usize,
+    /// The packet that entries go to and come from, and how many it has.
+    packet: Option<PacketIndex>,
+    len: usize,
+    /// An empty packet at hand, so that a stack that goes up and down around a boundary does not visit the lists.
+    spare: Option<PacketIndex>,
+    tally: Tally,
+    scanned: u64,
+}
+
+impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
+    /// A marker that paints with the heap's current colour.
+    pub(crate) fn new(core: &'a Core<E>, source: &'a S) -> Self {
+        Self {
+            core,
+            source,
+            colour: core.colour(),
+            discovered: [0; AHEAD],
+            discovered_at: 0,
+            fetched: [Entry::NONE; AHEAD],
+            fetched_at: 0,
+            packet: None,
+            len: 0,
+            spare: None,
+            tally: Tally::default(),
+            scanned: 0,
+        }
+    }
+
+    /// What has been done so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// Marks until nothing reachable from what was visited is left.
+    pub(crate) fn drain(&mut self) {
+        loop {
+            while let Some(entry) = self.next_entry() {
+                self.scan(entry);
+            }
+            if !self.rescan() {
+                return;
+            }
+        }
+    }
+
+    /// The start of an object has been discovered.
+    #[inline(always)]
+    fn discover(&mut self, object: Address) {
+        let Some(granule) = self.core.geometry.start_granule(object.as_usize()) else {
+            self.tally.stray += 1;
+            return;
+        };
+        self.discover_granule(granule);
+    }
+
+    /// There may be the start of an object at this granule.
+    #[inline(always)]
+    pub(crate) fn discover_granule(&mut self, granule: usize) {
+        prefetch(self.core.metadata.as_ptr().wrapping_add(granule));
+        let slot = &mut self.discovered[self.discovered_at % AHEAD];
+        let waiting = std::mem::replace(slot, granule + 1);
+        self.discovered_at = self.discovered_at.wrapping_add(1);
+        if waiting != 0 {
+            self.mark(waiting - 1);
+        }
+    }
+
+    /// Marks the object that starts here, unless it is marked, and queues it if it can hold references.
+    #[inline(always)]
+    fn mark(&mut self, granule: usize) {
+        let meta = self.core.metadata.get(granule);
+        let Some(kind) = meta.start() else {
+            self.tally.stray += 1;
+            return;
+        };
+        if meta.colour() == self.colour {
+            return;
+        }
+        self.core.metadata.paint(granule, meta, self.colour);
+        self.tally.objects += 1;
+        // A small object ends in this granule or, mostly, in the next few; only then is it worth a look now.
+        self.tally.granules += if meta.ends() { 1 } else { self.core.size_at(granule).0 as u64 };
+        if kind != Kind::LEAF {
+            self.push(Entry::new(granule, kind.bits()));
+        }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, entry: Entry) {
+        if self.len < PACKET
+            && let Some(packet) = self.packet
+        {
+            self.core.packets.entries(packet)[self.len].store(entry.0, Relaxed);
+            self.len += 1;
+        } else {
+            self.push_to_new_packet(entry);
+        }
+    }
+
+    #[cold]
+    fn push_to_new_packet(&mut self, entry: Entry) {
+        let packets = &self.core.packets;
+        let Some(fresh) = self.spare.take().or_else(|| packets.take_empty()) else {
+            packets.note_overflow(self.core.geometry.block_of(entry.granule()));
+            return;
+        };
+        if let Some(full) = self.packet.replace(fresh) {
+            packets.put_full(full, self.len);
+        }
+        packets.entries(fresh)[0].store(entry.0, Relaxed);
+        self.len = 1;
+    }
+
+    #[inline(always)]
+    fn pop(&mut self) -> Option<Entry> {
+        if self.len == 0 && !self.take_packet() {
+            return None;
+        }
+        self.len -= 1;
+        let packet = self.packet?;
+        Some(Entry(self.core.packets.entries(packet)[self.len].load(Relaxed)))
+    }
+
+    #[cold]
+    fn take_packet(&mut self) -> bool {
+        let packets = &self.core.packets;
+        let Some((full, len)) = packets.take_full() else { return false };
+        if let Some(empty) = self.packet.replace(full)
+            && let Some(surplus) = self.spare.replace(empty)
+        {
+            packets.put_empty(surplus);
+        }
+        self.len = len;
+        true
+    }
+
+    /// The next object to scan: its contents have been fetched for as long as the queue is.
+    #[inline(always)]
+    fn next_entry(&mut self) -> Option<Entry> {
+        loop {
+            let Some(entry) = self.pop() else { return self.last_entries() };
+            prefetch(self.core.geometry.address(entry.granule()).as_ptr::<u8>());
+            let slot = &mut self.fetched[self.fetched_at % AHEAD];
+            let ready = std::mem::replace(slot, entry);
+            self.fetched_at = self.fetched_at.wrapping_add(1);
+            if ready != Entry::NONE {
+                return Some(ready);
+            }
+        }
+    }
+
+    /// With all packets empty: what still waits in the queues.
+    #[cold]
+    fn last_entries(&mut self) -> Option<Entry> {
+        for k in 0..AHEAD {
+            let slot = &mut self.discovered[(self.discovered_at + k) % AHEAD];
+            let waiting = std::mem::replace(slot, 0);
+            if waiting != 0 {
+                self.mark(waiting - 1);
+            }
+        }
+        if let Some(entry) = self.pop() {
+            return Some(entry);
+        }
+        let ready = self.fetched.iter_mut().find(|entry| **entry != Entry::NONE)?;
+        Some(std::mem::replace(ready, Entry::NONE))
+    }
+
+    /// Scans the marked objects of blocks for which packets ran out. Whether there were any.
+    #[cold]
+    fn rescan(&mut self) -> bool {
+        let (mut from, mut found) = (0, false);
+        while let Some(block) = self.core.packets.take_rescan(from) {
+            self.rescan_block(block);
+            self.tally.rescanned += 1;
+            (from, found) = (block.0, true);
+        }
+        found
+    }
+
+    fn rescan_block(&mut self, block: BlockIndex) {
+        let (start, end) = (block.granule(), block.granule() + BLOCK_GRANULES);
+        if self.core.blocks.large_head(block).is_some() {
+            let meta = self.core.metadata.get(start);
+            // A tail's granules have no kind: it was a piece of the object that could not be queued.
+            self.scan(Entry::new(start, meta.start().map_or(0, Kind::bits)));
+            return;
+        }
+        let mut at = start;
+        while at < end {
+            at = self.core.metadata.skip_zero(at, end);
+            if at == end {
+                break;
+            }
+            let meta = self.core.metadata.get(at);
+            // Objects allocated since the snapshot have the colour as well. Scanning one reads words of a new object, and
+            // what they refer to is alive or checked: it costs time and floats garbage, and does no harm.
+            if let Some(kind) = meta.start().filter(|kind| *kind != Kind::LEAF && meta.colour() == self.colour) {
+                self.scan(Entry::new(at, kind.bits()));
+            }
+            at += if meta.start().is_some() { self.core.metadata.size(at).0 } else { 1 };
+        }
+    }
+
+    /// Discovers what an object refers to.
+    #[inline(always)]
+    fn scan(&mut self, entry: Entry) {
+        self.scanned += 1;
+        if self.scanned.is_multiple_of(SIGN) {
+            self.core.record.advance();
+        }
+        let granule = entry.granule();
+        let kind = Kind::from_bits(entry.kind());
+        match kind.layout() {
+            Some(k) => self.scan_layout(granule, self.core.layout(k)),
+            None => self.scan_other(granule, kind),
+        }
+    }
+
+    #[inline(always)]
+    fn scan_layout(&mut self, granule: usize, layout: Layout) {
+        let mut bits = layout.bits();
+        if bits != 0 {
+            // A layout may name more words than this object has. A large object has no end in its metadata and counts
+            // as a block here, which is more than a mask can name.
+            let words = 64 - bits.leading_zeros() as usize;
+            let has = if words <= GRANULE / 8 { words } else { words.min(self.core.metadata.size(granule).0 * 2) };
+            let mut buffer = [0u64; BATCH];
+            self.source.load(self.core.geometry.address(granule), &mut buffer[..has]);
+            if has < words {
+                bits &= (1 << has) - 1;
+            }
+            while bits != 0 {
+                let word = buffer[bits.trailing_zeros() as usize % BATCH];
+                bits &= bits - 1;
+                if let Some(object) = self.core.embedder.decode(word) {
+                    self.discover(object);
+                }
+            }
+        }
+        if let Some(from) = layout.tail() {
+            self.scan_words(granule, from, true);
+        }
+    }
+
+    #[cold]
+    fn scan_other(&mut self, granule: usize, kind: Kind) {
+        match kind {
+            Kind::UNIFORM => self.scan_words(granule, 0, true),
+            Kind::CONSERVATIVE => self.scan_words(granule, 0, false),
+            Kind::HEADED => {
+                let mut header = [0];
+                self.source.load(self.core.geometry.address(granule), &mut header);
+                self.scan_layout(granule, self.core.embedder.layout(header[0]));
+            }
+            Kind::LEAF => {}
+            // A piece of a large object.
+            _ => {
+                let start = self.core.blocks.large_head(self.core.geometry.block_of(granule));
+                let Some(start) = start.map(BlockIndex::granule) else { return };
+                let kind = self.core.metadata.get(start).start();
+                self.scan_words(start, (granule - start) * 2, kind != Some(Kind::CONSERVATIVE));
+            }
+        }
+    }
+
+    /// Scans the object's words from `from` on; of a large object a piece, and queues the rest.
+    fn scan_words(&mut self, granule: usize, from: usize, precise: bool) {
+        let size = self.core.size_at(granule).0 * 2;
+        let mut end = size;
+        if size - from.min(size) > 2 * PIECE.0 {
+            // Pieces begin at a granule, since that is what an entry can say.
+            end = (from + 2 * PIECE.0) & !1;
+            self.push(Entry::new(granule + end / 2, 0));
+        }
+        let mut buffer = [0u64; BATCH];
+        let mut at = from;
+        while at < end {
+            let words = &mut buffer[..BATCH.min(end - at)];
+            let n = words.len();
+            self.source.load(self.core.geometry.address(granule).add(at * 8), words);
+            for &word in &buffer[..n] {
+                if !precise {
+                    self.word(word);
+                } else if let Some(object) = self.core.embedder.decode(word) {
+                    self.discover(object);
+                }
+            }
+            at += n;
+        }
+    }
+}
+
+impl<E: Embedder, S: Source> RootVisitor for Marker<'_, E, S> {
+    fn object(&mut self, start: Address) {
+        self.discover(start);
+    }
+
+    #[inline]
+    fn word(&mut self, word: u64) {
+        if let Some(granule) = self.core.find_object(word as usize) {
+            self.discover_granule(granule);
+        }
+    }
+}
+
+/// Asks for a cache line. The address need not be mapped: a prefetch does not fault.
+#[inline(always)]
+fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch has no effect but on the cache.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a prefetch has no effect but on the cache.
+    unsafe {
+        std::arch::asm!("prfm pldl1keep, [{0}]", in(reg) at, options(nostack, readonly, preserves_flags));
+    }
+}

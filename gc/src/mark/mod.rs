@@ -1,0 +1,18 @@
+//! Marking: from the roots to everything they reach, in packets of references.
+//!
+//! One marker's state is a packet of objects that are marked and not yet scanned, and two short queues that hide the
+//! latency of memory: what is discovered waits in the first while its metadata byte is fetched, what is taken from the
+//! packets waits in the second while its contents are (Cher, Hosking and Vitek, "Software Prefetching for Mark-Sweep
+//! Garbage Collection", 2004). Full packets go to a list in shared memory, from which any marker takes.
+//!
+//! **Everything here runs in a forked worker** as well as in the stopped world: it allocates nothing, locks nothing, and
+//! does not panic. Where packets run out, the object stays marked, its block is noted, and the block's marked objects are
+//! scanned again when all packets are empty: marking gets slower, and never wrong.
+
+mod marker;
+mod packets;
+mod source;
+
+pub(crate) use marker::{Marker, Tally};
+pub(crate) use packets::{PACKET_BYTES, Packets};
+pub(crate) use source::{Live, Source};

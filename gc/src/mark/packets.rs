@@ -1,0 +1,200 @@
+//! Packets of references in shared memory, for any number of markers in any process.
+//!
+//! A packet belongs to the marker that took it, or it is on one of two lists: the full ones, or the free ones. The lists
+//! are stacks linked by index; their heads carry a count that changes with every operation, so that a compare-and-swap
+//! cannot mistake a packet that left and came back (ABA).
+
+use crate::error::Error;
+use crate::unit::BlockIndex;
+use palimpsest_runtime::mapping::Shared;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+/// Entries in a packet.
+pub(crate) const PACKET: usize = 510;
+
+/// Bytes of a packet.
+pub(crate) const PACKET_BYTES: usize = (PACKET + 2) * 8;
+
+/// A packet by its index.
+pub(crate) type PacketIndex = u32;
+
+const NEXT: usize = PACKET;
+const LEN: usize = PACKET + 1;
+
+/// Heads, in a table that is shared: the full list, the free list, and how many packets were ever used.
+const FULL: usize = 0;
+const FREE: usize = 1;
+const FRESH: usize = 2;
+
+/// All packets of a heap, and the blocks that have to be scanned again.
+#[derive(Debug)]
+pub(crate) struct Packets {
+    packets: Shared<[AtomicU64; PACKET + 2]>,
+    heads: Shared<AtomicU64>,
+    /// Blocks with marked objects that no packet had room for.
+    rescan: Shared<AtomicU8>,
+    /// Whether there may be such a block.
+    overflowed: Shared<AtomicU32>,
+}
+
+impl Packets {
+    pub(crate) fn new(packets: usize, blocks: u32) -> Result<Self, Error> {
+        Ok(Self {
+            packets: Shared::new("palimpsest-packets", packets)?,
+            heads: Shared::new("palimpsest-packet-lists", 3)?,
+            rescan: Shared::new("palimpsest-rescan", blocks as usize)?,
+            overflowed: Shared::new("palimpsest-overflow", 1)?,
+        })
+    }
+
+    /// Makes all packets free. No marker is at work.
+    pub(crate) fn reset(&self) {
+        let used = self.heads[FRESH].swap(0, Ordering::Relaxed) as usize;
+        self.heads[FULL].store(0, Ordering::Relaxed);
+        self.heads[FREE].store(0, Ordering::Relaxed);
+        // A mebibyte stays for the next cycle.
+        self.packets.release((1 << 20) / PACKET_BYTES, used);
+        if self.overflowed[0].swap(0, Ordering::Relaxed) != 0 {
+            for flag in self.rescan.iter() {
+                flag.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The entries of a packet that the caller has taken.
+    #[inline(always)]
+    pub(crate) fn entries(&self, packet: PacketIndex) -> &[AtomicU64; PACKET + 2] {
+        &self.packets[packet as usize]
+    }
+
+    /// A packet to fill, if there is one.
+    pub(crate) fn take_empty(&self) -> Option<PacketIndex> {
+        if let Some(packet) = self.pop(FREE) {
+            return Some(packet);
+        }
+        let fresh = self.heads[FRESH].fetch_add(1, Ordering::Relaxed);
+        if (fresh as usize) < self.packets.len() {
+            return Some(fresh as PacketIndex);
+        }
+        self.heads[FRESH].store(self.packets.len() as u64, Ordering::Relaxed);
+        None
+    }
+
+    /// A packet with entries, and how many.
+    pub(crate) fn take_full(&self) -> Option<(PacketIndex, usize)> {
+        let packet = self.pop(FULL)?;
+        Some((packet, self.entries(packet)[LEN].load(Ordering::Relaxed) as usize))
+    }
+
+    /// Passes on a packet with `len` entries to whoever takes it.
+    pub(crate) fn put_full(&self, packet: PacketIndex, len: usize) {
+        self.entries(packet)[LEN].store(len as u64, Ordering::Relaxed);
+        self.push(FULL, packet);
+    }
+
+    /// Gives back a packet without entries.
+    pub(crate) fn put_empty(&self, packet: PacketIndex) {
+        self.push(FREE, packet);
+    }
+
+    fn push(&self, list: usize, packet: PacketIndex) {
+        let mut head = self.heads[list].load(Ordering::Relaxed);
+        loop {
+            self.entries(packet)[NEXT].store(head & 0xffff_ffff, Ordering::Relaxed);
+            let new = ((head >> 32) + 1) << 32 | u64::from(packet + 1);
+            // Release: whoever takes the packet sees its entries. Pairs with the acquire in `pop`.
+            match self.heads[list].compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    fn pop(&self, list: usize) -> Option<PacketIndex> {
+        let mut head = self.heads[list].load(Ordering::Acquire);
+        loop {
+            let packet = (head as u32).checked_sub(1)?;
+            // May be out of date, if another marker took the packet meanwhile: then the count has changed.
+            let next = self.entries(packet)[NEXT].load(Ordering::Relaxed);
+            let new = ((head >> 32) + 1) << 32 | (next & 0xffff_ffff);
+            match self.heads[list].compare_exchange_weak(head, new, Ordering::Acquire, Ordering::Acquire) {
+                Ok(_) => return Some(packet),
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    /// Notes that a marked object of this block could not be queued.
+    #[cold]
+    pub(crate) fn note_overflow(&self, block: BlockIndex) {
+        self.rescan[block.0 as usize].store(1, Ordering::Release);
+        self.overflowed[0].store(1, Ordering::Release);
+    }
+
+    /// A block whose marked objects have to be scanned again, from `from` on. The caller takes that over.
+    pub(crate) fn take_rescan(&self, from: u32) -> Option<BlockIndex> {
+        if self.overflowed[0].load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let flagged = |flag: &AtomicU8| flag.load(Ordering::Relaxed) != 0 && flag.swap(0, Ordering::AcqRel) != 0;
+        let k = self.rescan.get(from as usize..)?.iter().position(flagged)?;
+        Some(BlockIndex(from + k as u32))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_bounded_and_come_back() {
+        let packets = Packets::new(2, 4).unwrap();
+        let (a, b) = (packets.take_empty().unwrap(), packets.take_empty().unwrap());
+        assert_eq!(packets.take_empty(), None);
+        packets.put_full(a, 7);
+        packets.put_full(b, 8);
+        assert_eq!((packets.take_full(), packets.take_full(), packets.take_full()), (Some((b, 8)), Some((a, 7)), None));
+        packets.put_empty(a);
+        assert_eq!(packets.take_empty(), Some(a));
+        packets.reset();
+        assert_eq!((packets.take_empty(), packets.take_full()), (Some(0), None));
+    }
+
+    #[test]
+    fn no_packet_is_lost_or_doubled_between_threads() {
+        let packets = Packets::new(64, 1).unwrap();
+        for _ in 0..64 {
+            packets.take_empty().unwrap();
+        }
+        for k in 0..64 {
+            packets.put_full(k, 1);
+        }
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| {
+                    for _ in 0..20_000 {
+                        if let Some((packet, len)) = packets.take_full() {
+                            let held = &packets.entries(packet)[0];
+                            assert_eq!(held.swap(1, Ordering::SeqCst), 0, "two have the packet");
+                            held.store(0, Ordering::SeqCst);
+                            packets.put_full(packet, len);
+                        }
+                    }
+                });
+            }
+        });
+        let mut left: Vec<_> = std::iter::from_fn(|| packets.take_full()).map(|(p, _)| p).collect();
+        left.sort_unstable();
+        assert_eq!(left, (0..64).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn overflow_is_noted_by_block() {
+        let packets = Packets::new(1, 100).unwrap();
+        assert_eq!(packets.take_rescan(0), None);
+        packets.note_overflow(BlockIndex(40));
+        packets.note_overflow(BlockIndex(90));
+        assert_eq!(packets.take_rescan(0), Some(BlockIndex(40)));
+        assert_eq!((packets.take_rescan(41), packets.take_rescan(0)), (Some(BlockIndex(90)), None));
+    }
+}

@@ -1,0 +1,433 @@
+//! A thread's side of the heap: allocation and safepoints.
+//!
+//! Read [`Mutator::alloc_uninit`] first: that is the fast path, a bump of a pointer and one or two bytes of metadata. All
+//! that is rare is in functions of its own: the next free run ([`Mutator::refill`]), a large object
+//! ([`Mutator::alloc_large`]), a heap at its limit ([`Mutator::make_room`]).
+
+use crate::core::Core;
+use crate::cycle::mailbox::Ticket;
+use crate::embedder::Embedder;
+use crate::error::{Error, OutOfMemory};
+use crate::heap::Heap;
+use crate::kind::Kind;
+use crate::local::{Local, LocalPtr};
+use crate::space::{Space, Taken};
+use crate::stats::CycleRecord;
+use crate::unit::{BLOCK, BLOCK_GRANULES, GRANULE, Granules, SMALL_MAX};
+use palimpsest_runtime::barrier::Contents;
+use palimpsest_runtime::mutator::MutatorState;
+use palimpsest_runtime::{Bytes, PAGE_SIZE, PageRange};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Acquire, Ordering::Relaxed};
+
+/// An object larger than this, in bytes, that does not fit into the current run goes to the overflow run.
+const MEDIUM: usize = 1024;
+
+/// A large object of at least so many bytes is zeroed by giving its old memory back to the system, others by hand.
+const ZERO_BY_RELEASE: usize = 1 << 20;
+
+/// Whether a thread's stack and registers hold references.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum StackScan {
+    /// They are scanned: every word that is the address of an object, or of a place in one, keeps it alive.
+    Conservative,
+    /// They are not: all references are in root ranges and handles at safepoints.
+    None,
+}
+
+/// An attached thread. Dropping it detaches the thread.
+pub struct Mutator<E: Embedder> {
+    heap: Heap<E>,
+    state: Arc<MutatorState>,
+    /// Made by `Box::into_raw`; also in `Core::locals`, for the collector.
+    local: *mut Local,
+    /// The heap's base and its metadata's first byte, at hand for the fast path.
+    base: usize,
+    metadata: *const AtomicU8,
+    /// The last cycle that the stress mode asked for.
+    stress: Option<Ticket>,
+    /// Bound to its thread.
+    not_send: PhantomData<*mut ()>,
+}
+
+impl<E: Embedder> Mutator<E> {
+    pub(crate) fn attach(heap: Heap<E>, stack: StackScan) -> Result<Self, Error> {
+        let core = heap.core();
+        let state = core.registry.attach(stack == StackScan::Conservative, core.barrier.is_some())?;
+        // The world does not stop before this thread polls: the colour is the current one.
+        let local = Box::into_raw(Box::new(Local::new(core.colour())));
+        core.locals.lock().push(LocalPtr::new(local));
+        let (base, metadata) = (core.geometry.base, core.metadata.as_ptr());
+        Ok(Self { state, local, base, metadata, stress: None, not_send: PhantomData, heap })
+    }
+
+    /// The heap this thread is attached to.
+    pub fn heap(&self) -> &Heap<E> {
+        &self.heap
+    }
+
+    #[inline(always)]
+    fn core(&self) -> &Core<E> {
+        self.heap.core()
+    }
+
+    /// This thread's allocation state. The reference is not kept across a safepoint.
+    #[inline(always)]
+    fn local(&mut self) -> &mut Local {
+        // SAFETY: made by `attach`, freed by `drop`; other threads look at it while this one is stopped only.
+        unsafe { &mut *self.local }
+    }
+
+    /// A new object of `bytes` bytes, zeroed and aligned to 16 bytes, in memory that never moves.
+    ///
+    /// This is a safepoint: objects that are not reachable from a root when it is called may be reclaimed, and the thread
+    /// may be stopped in it. An object of a layout with a mask is at least as long as the mask says.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] if the heap limit leaves no room, after waiting for a cycle and then making one.
+    #[inline(always)]
+    pub fn alloc(&mut self, kind: Kind, bytes: usize) -> Result<NonNull<u8>, OutOfMemory> {
+        if bytes > SMALL_MAX {
+            return self.alloc_large(kind, bytes, true);
+        }
+        // SAFETY: zeroed at once, before the next safepoint.
+        let object = unsafe { self.alloc_uninit(kind, bytes) }?;
+        // SAFETY: the new object's own granules.
+        unsafe { object.write_bytes(0, Granules::for_bytes(bytes).bytes()) };
+        Ok(object)
+    }
+
+    /// The same, with arbitrary contents.
+    ///
+    /// # Errors
+    /// As [`Mutator::alloc`].
+    ///
+    /// # Safety
+    /// Before this thread's next safepoint, every word that the kind says may be a reference has been written.
+    #[inline(always)]
+    pub unsafe fn alloc_uninit(&mut self, kind: Kind, bytes: usize) -> Result<NonNull<u8>, OutOfMemory> {
+        let size = Granules::for_bytes(bytes);
+        let stop = self.core().registry.stop_wanted();
+        let local = self.local();
+        let colour = local.colour();
+        let run = &mut local.runs(kind == Kind::LEAF).main;
+        let at = run.cursor;
+        // Not `at + size <= limit`, which could overflow; large objects never fit.
+        if bytes > SMALL_MAX || run.limit - at < size.bytes() || stop {
+            return self.alloc_slow(kind, bytes);
+        }
+        run.cursor = at + size.bytes();
+        // What `Metadata::record` does, without looking for the table's bounds again.
+        let first = self.metadata.wrapping_add((at - self.base) / GRANULE);
+        let start = kind.bits() | colour.bits();
+        const END: u8 = 0x80;
+        // SAFETY: the run lies in the heap, whose metadata has a byte for every granule.
+        unsafe {
+            if size.0 == 1 {
+                (*first).store(start | END, Relaxed);
+            } else {
+                (*first).store(start, Relaxed);
+                (*first.wrapping_add(size.0 - 1)).store(END, Relaxed);
+            }
+        }
+        // SAFETY: an address in the heap is not null.
+        Ok(unsafe { NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut(at)) })
+    }
+
+    /// A safepoint: a load and a branch when nothing is to do.
+    #[inline(always)]
+    pub fn poll(&mut self) {
+        if self.core().registry.stop_wanted() {
+            self.core().registry.park(&self.state);
+        }
+    }
+
+    /// Runs `f`, which does not touch the heap, without the collector having to wait for it: for system calls, native code
+    /// and locks. A safepoint before and after.
+    pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        self.core().registry.blocking(&self.state, f)
+    }
+
+    /// Makes a full cycle that begins after this call, waits until it has ended, and returns its record. A cycle that fails is
+    /// followed by another.
+    pub fn collect(&mut self) -> CycleRecord {
+        loop {
+            let ticket = self.core().mailbox.request();
+            self.wait(ticket);
+            let last = self.core().ledger.last();
+            if let Some(record) = last.filter(|_| self.core().completed.load(Acquire) >= ticket.number()) {
+                return record;
+            }
+        }
+    }
+
+    fn wait(&mut self, ticket: Ticket) {
+        self.core().registry.blocking(&self.state, || self.core().mailbox.wait(ticket));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn alloc_slow(&mut self, kind: Kind, bytes: usize) -> Result<NonNull<u8>, OutOfMemory> {
+        self.poll();
+        self.stress();
+        if bytes > SMALL_MAX {
+            return self.alloc_large(kind, bytes, false);
+        }
+        let (size, leaf) = (Granules::for_bytes(bytes), kind == Kind::LEAF);
+        let mut attempt = Attempt::First;
+        loop {
+            if let Some(at) = self.bump(leaf, size) {
+                let core = self.core();
+                let granule = (at - core.geometry.base) / GRANULE;
+                core.metadata.record(granule, size, kind, core.colour());
+                return Ok(core.geometry.address(granule).as_ptr()).map(|p| {
+                    // SAFETY: an address in the heap is not null.
+                    unsafe { NonNull::new_unchecked(p) }
+                });
+            }
+            if !self.refill(leaf, size) {
+                attempt = self.make_room(attempt, Bytes(bytes))?;
+            }
+        }
+    }
+
+    /// Takes memory from this thread's runs.
+    fn bump(&mut self, leaf: bool, size: Granules) -> Option<usize> {
+        let runs = self.local().runs(leaf);
+        let medium = size.bytes() > MEDIUM;
+        let run = if runs.main.end - runs.main.cursor >= size.bytes() {
+            &mut runs.main
+        } else if medium && runs.overflow.end - runs.overflow.cursor >= size.bytes() {
+            &mut runs.overflow
+        } else {
+            return None;
+        };
+        let at = run.cursor;
+        run.cursor += size.bytes();
+        // In the stress mode the limit stays at the cursor, so that every allocation comes by here.
+        run.limit = run.limit.max(run.cursor).min(run.end);
+        Some(at)
+    }
+
+    /// Gets a run with room for an object of this size. `false`: the limit is reached.
+    fn refill(&mut self, leaf: bool, size: Granules) -> bool {
+        let slow = self.core().options.stress.is_some();
+        if size.bytes() > MEDIUM {
+            let Some(taken) = self.acquire_empty(leaf) else { return false };
+            let core = self.heap.core().clone();
+            let start = core.geometry.block_address(taken.block).as_usize();
+            let runs = self.local().runs(leaf);
+            // A main run that is used up takes the new block, rather than waste what a second one would leave.
+            let run = if runs.main.block().is_none() { &mut runs.main } else { &mut runs.overflow };
+            core.count_allocated(run.take_allocated());
+            core.retire(run, leaf);
+            run.begin(taken, start, start + BLOCK, slow);
+            return true;
+        }
+        let core = self.heap.core().clone();
+        let run = &mut self.local().runs(leaf).main;
+        core.count_allocated(run.take_allocated());
+        if let Some(block) = run.block() {
+            let end = (run.end - core.geometry.base) / GRANULE;
+            if let Some((start, end)) = next_room(&core, end, block.granule() + BLOCK_GRANULES, size) {
+                run.move_to(core.geometry.address(start).as_usize(), core.geometry.address(end).as_usize(), slow);
+                return true;
+            }
+            core.retire(run, leaf);
+        }
+        loop {
+            let Some(taken) = self.acquire(leaf) else { return false };
+            let (start, end) = (taken.block.granule(), taken.block.granule() + BLOCK_GRANULES);
+            let room = next_room(&core, start, end, size);
+            let run = &mut self.local().runs(leaf).main;
+            match room {
+                Some((start, end)) => {
+                    let at = |granule| core.geometry.address(granule).as_usize();
+                    run.begin(taken, at(start), at(end), slow);
+                    return true;
+                }
+                None => {
+                    run.begin(taken, 0, 0, slow);
+                    core.retire(run, leaf);
+                }
+            }
+        }
+    }
+
+    /// A block to allocate in, with its pages open.
+    fn acquire(&mut self, leaf: bool) -> Option<Taken> {
+        let core = self.core();
+        let (space, table, budget) = (core.space(leaf), &core.blocks, &core.budget);
+        let free = || space.take_free(table, budget);
+        let recyclable = || space.take_recyclable(table);
+        let taken = if !leaf && core.prefers_empty_blocks() {
+            free().or_else(recyclable)
+        } else {
+            recyclable().or_else(|| self.sweep_for_room(space)).or_else(free)
+        }?;
+        core.open_block(taken);
+        Some(taken)
+    }
+
+    /// Sweeps until a block with room turns up.
+    fn sweep_for_room(&self, space: &Space) -> Option<Taken> {
+        let core = self.core();
+        while let Some(block) = space.take_unswept(&core.blocks) {
+            core.sweep(block);
+            let taken = space.take_recyclable(&core.blocks).or_else(|| {
+                use crate::space::BlockState::Free;
+                (core.blocks.get(block) == Free).then(|| space.take_free(&core.blocks, &core.budget)).flatten()
+            });
+            if taken.is_some() {
+                return taken;
+            }
+        }
+        None
+    }
+
+    /// An empty block, with its pages open.
+    fn acquire_empty(&mut self, leaf: bool) -> Option<Taken> {
+        let core = self.core();
+        let space = core.space(leaf);
+        let taken = loop {
+            if let Some(taken) = space.take_free(&core.blocks, &core.budget) {
+                break taken;
+            }
+            core.sweep(space.take_unswept(&core.blocks)?);
+        };
+        core.open_block(taken);
+        Some(taken)
+    }
+
+    /// An object that has blocks for itself.
+    #[cold]
+    #[inline(never)]
+    fn alloc_large(&mut self, kind: Kind, bytes: usize, zeroed: bool) -> Result<NonNull<u8>, OutOfMemory> {
+        self.poll();
+        self.stress();
+        let leaf = kind == Kind::LEAF;
+        let mut attempt = Attempt::First;
+        let core = self.heap.core().clone();
+        // Sizes that would overflow the arithmetic below are far beyond any limit.
+        if bytes > core.options.limit.0 {
+            attempt = Attempt::Last;
+        }
+        loop {
+            let taken = (bytes <= core.options.limit.0).then(|| {
+                let size = Granules::for_bytes(bytes);
+                let record = |head: crate::unit::BlockIndex| {
+                    core.metadata.record_large(head.granule(), kind, core.colour());
+                };
+                core.space(leaf).take_large(size, &core.blocks, &core.budget, record)
+            });
+            if let Some((head, pristine)) = taken.flatten() {
+                let at = core.geometry.block_address(head);
+                let len = bytes.next_multiple_of(PAGE_SIZE);
+                if !leaf && let Some(barrier) = &core.barrier {
+                    let first = head.pages().start.0;
+                    // Free blocks were free when the snapshot was taken.
+                    barrier.open(PageRange::new(first, first + (len / PAGE_SIZE) as u32), Contents::Nothing);
+                }
+                if zeroed && !pristine {
+                    // SAFETY: the new object's own pages, open, with nothing in them that anyone needs.
+                    let released = bytes >= ZERO_BY_RELEASE && unsafe { core.map.release(at, Bytes(len)) }.is_ok();
+                    if !released {
+                        // SAFETY: as above.
+                        unsafe { at.as_ptr::<u8>().write_bytes(0, len) };
+                    }
+                }
+                core.count_allocated(bytes);
+                // SAFETY: an address in the heap is not null.
+                return Ok(unsafe { NonNull::new_unchecked(at.as_ptr()) });
+            }
+            // What is dead among small objects may make up the run that is missing.
+            core.finish_sweep();
+            attempt = self.make_room(attempt, Bytes(bytes))?;
+        }
+    }
+
+    /// The limit is reached: waits for the cycle that is at work, if one is, then makes one, then gives up.
+    #[cold]
+    fn make_room(&mut self, attempt: Attempt, requested: Bytes) -> Result<Attempt, OutOfMemory> {
+        match attempt {
+            Attempt::First => {
+                if let Some(current) = self.core().mailbox.current() {
+                    self.wait(current);
+                } else {
+                    self.collect();
+                    return Ok(Attempt::Last);
+                }
+                Ok(Attempt::Second)
+            }
+            Attempt::Second => {
+                self.collect();
+                Ok(Attempt::Last)
+            }
+            Attempt::Last => {
+                let core = self.core();
+                Err(OutOfMemory { requested, used: core.used(), limit: core.options.limit })
+            }
+        }
+    }
+
+    /// In the stress mode: asks for a cycle every so many allocations, one at a time, and goes on while it is at work.
+    fn stress(&mut self) {
+        let Some(every) = self.core().options.stress else { return };
+        if self.core().stress_left.fetch_sub(1, Relaxed) != 1 {
+            return;
+        }
+        self.core().stress_left.store(every as usize, Relaxed);
+        if let Some(last) = self.stress.take() {
+            self.wait(last);
+        }
+        self.stress = Some(self.core().mailbox.request());
+    }
+}
+
+/// How often an allocation has tried.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Attempt {
+    First,
+    Second,
+    Last,
+}
+
+/// The first free run at or after `from` (where no object begins before and reaches into) that has room for `size`.
+fn next_room<E: Embedder>(core: &Core<E>, from: usize, end: usize, size: Granules) -> Option<(usize, usize)> {
+    let mut at = from;
+    while at < end {
+        let next = core.metadata.skip_zero(at, end);
+        if next - at >= size.0 {
+            return Some((at, next));
+        }
+        if next == end {
+            return None;
+        }
+        at = next + core.metadata.size(next).0;
+    }
+    None
+}
+
+impl<E: Embedder> Drop for Mutator<E> {
+    fn drop(&mut self) {
+        let core = self.heap.core().clone();
+        let local = self.local();
+        core.count_allocated(local.take_allocated());
+        for (run, leaf) in local.all_runs() {
+            core.retire(run, leaf);
+        }
+        core.locals.lock().retain(|other| *other != LocalPtr::new(self.local));
+        // SAFETY: made by `attach`, and from here on nobody else has the pointer.
+        drop(unsafe { Box::from_raw(self.local) });
+        core.registry.detach(&self.state);
+    }
+}
+
+impl<E: Embedder> fmt::Debug for Mutator<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mutator of {:?}", self.heap)
+    }
+}

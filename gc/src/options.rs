@@ -1,0 +1,135 @@
+//! What an embedder can choose.
+
+use palimpsest_runtime::Bytes;
+use palimpsest_runtime::sys::clock;
+use palimpsest_runtime::worker::Worker;
+use std::fmt;
+use std::time::Duration;
+
+/// How the heap of the snapshot is kept while it is marked.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Snapshot {
+    /// The write barrier stores pre-images, and a forked worker marks while the mutators run.
+    #[default]
+    Preimage,
+    /// Nobody: the world is stopped while the collector's thread marks.
+    StopTheWorld,
+}
+
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Snapshot::Preimage => "preimage",
+            Snapshot::StopTheWorld => "stop-the-world",
+        })
+    }
+}
+
+/// Misfortune for workers, dealt out at random, to show that it loses nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chaos {
+    /// One worker in so many is killed or stopped at a random moment.
+    one_in: Option<u32>,
+}
+
+impl Chaos {
+    pub(crate) fn one_in(n: u32) -> Self {
+        Self { one_in: Some(n.max(1)) }
+    }
+
+    /// Perhaps strikes a worker that has just been forked.
+    pub(crate) fn strike(&self, worker: &Worker<'_>) {
+        let Some(n) = self.one_in else { return };
+        let random = clock::monotonic_ns().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        if random.is_multiple_of(n.into()) {
+            std::thread::sleep(Duration::from_micros(random / 64 % 2_000));
+            if random & 1 == 0 { worker.kill() } else { worker.stop() }
+        }
+    }
+}
+
+/// What is allocated between cycles at least.
+const MIN_HEADROOM: Bytes = Bytes::mib(32);
+
+/// Nanoseconds, bytes and switches, with defaults that are meant to be left alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) limit: Bytes,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) cycle_every: Option<Bytes>,
+    pub(crate) preimage_limit: Option<Bytes>,
+    /// A cycle every so many allocations, verified.
+    pub(crate) stress: Option<u64>,
+    pub(crate) poison: bool,
+    /// Verify the heap after every cycle.
+    pub(crate) verify: bool,
+    /// What befalls workers, for tests.
+    pub(crate) chaos: Chaos,
+    /// How long a worker may make no progress.
+    pub(crate) patience: Duration,
+    /// How long writers may wait for the pre-image pool before the cycle is given up.
+    pub(crate) stall_limit: Duration,
+    /// How much lower than the mutators' the worker's priority is.
+    pub(crate) worker_nice: i32,
+    /// Packets for marking, where a test wants few.
+    pub(crate) mark_packets: Option<usize>,
+}
+
+impl Options {
+    pub(crate) fn new(limit: Bytes) -> Self {
+        Self {
+            limit,
+            snapshot: Snapshot::default(),
+            cycle_every: None,
+            preimage_limit: None,
+            stress: None,
+            poison: false,
+            verify: false,
+            chaos: Chaos::default(),
+            patience: Duration::from_secs(10),
+            stall_limit: Duration::from_millis(100),
+            worker_nice: 5,
+            mark_packets: None,
+        }
+    }
+
+    /// The bound of the pre-image pool.
+    pub(crate) fn preimage_limit(&self) -> Bytes {
+        self.preimage_limit.unwrap_or(Bytes(self.limit.0 / 2))
+    }
+
+    /// Packets of references for marking. An object is queued at most once, so an eighth of the heap in references of
+    /// eight bytes is room for one object in 64 bytes being queued at a time; beyond that marking gets slower, not wrong.
+    pub(crate) fn mark_packets(&self) -> usize {
+        self.mark_packets.unwrap_or(self.limit.0 / 8 / crate::mark::PACKET_BYTES).max(4)
+    }
+
+    /// How much is allocated before the first cycle.
+    pub(crate) fn first_cycle_at(&self) -> Bytes {
+        self.headroom(Bytes(0))
+    }
+
+    /// How much is allocated from the end of a cycle to the beginning of the next, with so much live: as much again, but
+    /// no more than half of the room there is, since allocation goes on during the cycle.
+    pub(crate) fn headroom(&self, live: Bytes) -> Bytes {
+        let room = Bytes(self.limit.0.saturating_sub(live.0) / 2);
+        let by_growth = live.max(MIN_HEADROOM).min(room);
+        self.cycle_every.map_or(by_growth, |every| every.min(room))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headroom_follows_what_is_live_and_the_room_there_is() {
+        let mut options = Options::new(Bytes::mib(1000));
+        assert_eq!(options.headroom(Bytes(0)), MIN_HEADROOM);
+        assert_eq!(options.headroom(Bytes::mib(200)), Bytes::mib(200));
+        assert_eq!(options.headroom(Bytes::mib(900)), Bytes::mib(50));
+        options.cycle_every = Some(Bytes::mib(8));
+        assert_eq!(options.headroom(Bytes::mib(200)), Bytes::mib(8));
+        assert_eq!(options.headroom(Bytes::mib(1000)), Bytes(0));
+    }
+}

@@ -1,0 +1,67 @@
+//! What the heap's objects are reached from: root ranges, handles, and the stacks of threads that asked for it.
+//!
+//! All of it is native memory. The worker has a frozen copy of that since the fork, so roots are scanned there, outside
+//! the pause, however many there are.
+
+mod handles;
+mod ranges;
+
+pub(crate) use handles::AsRoots;
+pub use handles::Handle;
+pub use ranges::{RootRange, Roots};
+
+use crate::embedder::Embedder;
+use handles::HandleTable;
+use palimpsest_runtime::Address;
+use palimpsest_runtime::mutator::MutatorState;
+use ranges::RangeTable;
+use std::sync::Arc;
+
+/// All roots but the stacks.
+#[derive(Debug, Default)]
+pub(crate) struct RootSet {
+    pub(crate) handles: HandleTable,
+    pub(crate) ranges: RangeTable,
+}
+
+/// Who is told of the roots.
+pub(crate) trait RootVisitor {
+    /// The start of an object.
+    fn object(&mut self, start: Address);
+    /// A word that may be a reference, also one into the middle of an object.
+    fn word(&mut self, word: u64);
+}
+
+impl RootSet {
+    /// Passes all roots on, and the words of the threads' stacks. Neither allocates nor locks.
+    ///
+    /// # Safety
+    /// The ranges are readable and do not change: the world is stopped, or this is a worker forked from a stopped world.
+    pub(crate) unsafe fn visit<E: Embedder>(
+        &self,
+        embedder: &E,
+        threads: &[Arc<MutatorState>],
+        visitor: &mut impl RootVisitor,
+    ) {
+        self.handles.visit(|object| visitor.object(object));
+        // SAFETY: passed on to the caller.
+        unsafe { self.ranges.visit(embedder, visitor) };
+        for (top, base) in threads.iter().filter_map(|t| t.stack()) {
+            let words = (base.as_usize() - top.as_usize()) / 8;
+            // SAFETY: the stack of a stopped thread, between its noted top and its base.
+            unsafe { visit_words(top.as_ptr(), words, |word| visitor.word(word)) };
+        }
+    }
+}
+
+/// Passes on words of memory that other code may hold references to.
+///
+/// # Safety
+/// `start .. start + len` is aligned, readable, and not written to meanwhile.
+unsafe fn visit_words(start: *const u64, len: usize, mut visit: impl FnMut(u64)) {
+    for k in 0..len {
+        // SAFETY: inside the range. Volatile: what the compiler knows of these words from elsewhere does not count; a
+        // stack has words that were never written.
+        visit(unsafe { start.add(k).read_volatile() });
+    }
+}

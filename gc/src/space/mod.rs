@@ -1,0 +1,252 @@
+//! The two halves of the heap as sets of blocks: who may allocate where, and what has to be swept first.
+//!
+//! # States of a block
+//!
+//! ```text
+//!   Free ──taken──▶ Owned ──retired──▶ Full ──cycle ends──▶ Unswept ──taken──▶ Sweeping ──┬─ nothing live ──▶ Free
+//!                     ▲                                                                  ├─ room ─────────▶ Recyclable
+//!                     └──────────────────────── Recyclable ◀────────────────────────────┘─ no room ──────▶ Full
+//!   Free ◀──dead── LargeHead, LargeTail ◀──large object── Free
+//! ```
+//!
+//! An `Owned` block belongs to one thread, which bump-allocates in its free runs without any lock. Sweeping is lazy: a
+//! thread that needs memory takes an unswept block and sweeps it, and the collector sweeps the rest in the background.
+//! When a snapshot is taken no block is unswept.
+
+mod blocks;
+mod free;
+mod sweep;
+
+pub use blocks::{BlockState, BlockTable};
+pub use sweep::{Swept, sweep_block};
+
+use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, Granules};
+use free::FreeBlocks;
+use palimpsest_runtime::Bytes;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// A block with less free room than this is left alone until the next cycle: opening its pages costs more than the room
+/// is worth.
+const WORTH_RECYCLING: Granules = Granules(BLOCK_GRANULES / 16);
+
+/// The heap's memory against its limit.
+#[derive(Debug)]
+pub struct Budget {
+    used: AtomicUsize,
+    limit: Bytes,
+}
+
+impl Budget {
+    /// Nothing used.
+    pub fn new(limit: Bytes) -> Self {
+        Self { used: AtomicUsize::new(0), limit }
+    }
+
+    /// What blocks and large objects occupy.
+    pub fn used(&self) -> Bytes {
+        Bytes(self.used.load(Relaxed))
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        self.used
+            .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|sum| *sum <= self.limit.0))
+            .is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Relaxed);
+    }
+}
+
+/// One half of the heap.
+#[derive(Debug)]
+pub struct Space {
+    first: BlockIndex,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Which blocks are `Free`, counted from the space's first.
+    free: FreeBlocks,
+    recyclable: Vec<BlockIndex>,
+    large: Vec<BlockIndex>,
+    /// Blocks from here on and below `used_end` may be unswept.
+    sweep_at: u32,
+    /// One past the last block that was ever used.
+    used_end: u32,
+    /// How many sweeps have begun.
+    sweeps: u64,
+}
+
+/// A block that was taken, and when.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// The block, `Owned` by the caller.
+    pub block: BlockIndex,
+    /// Whether it held objects when it was taken.
+    pub recycled: bool,
+    /// How many sweeps had begun when it was taken.
+    sweeps: u64,
+}
+
+impl Taken {
+    /// A block that the caller has to itself and that may hold objects.
+    pub fn recycled_now(block: BlockIndex) -> Self {
+        Self { block, recycled: true, sweeps: 0 }
+    }
+}
+
+impl Space {
+    /// A space of `blocks` free blocks from `first` on.
+    pub fn new(first: BlockIndex, blocks: u32) -> Self {
+        let inner = Inner {
+            free: FreeBlocks::new(blocks),
+            recyclable: Vec::new(),
+            large: Vec::new(),
+            sweep_at: first.0,
+            used_end: first.0,
+            sweeps: 0,
+        };
+        Self { first, inner: Mutex::new(inner) }
+    }
+
+    /// A swept block with room among its objects.
+    pub fn take_recyclable(&self, table: &BlockTable) -> Option<Taken> {
+        let mut inner = self.inner.lock();
+        let block = inner.recyclable.pop()?;
+        table.set(block, BlockState::Owned);
+        Some(Taken { block, recycled: true, sweeps: inner.sweeps })
+    }
+
+    /// A block with nothing in it, if the budget allows.
+    pub fn take_free(&self, table: &BlockTable, budget: &Budget) -> Option<Taken> {
+        if !budget.take(BLOCK) {
+            return None;
+        }
+        let mut inner = self.inner.lock();
+        let Some(k) = inner.free.take_one() else {
+            budget.give_back(BLOCK);
+            return None;
+        };
+        let block = BlockIndex(self.first.0 + k);
+        inner.used_end = inner.used_end.max(block.0 + 1);
+        table.set(block, BlockState::Owned);
+        Some(Taken { block, recycled: false, sweeps: inner.sweeps })
+    }
+
+    /// Takes an owned block back when its owner has no more room in it. `true`: a sweep has begun since it was taken, and
+    /// missed it. It may hold dead objects, is `Sweeping` by the caller, and goes to [`Space::put_swept`].
+    #[must_use]
+    pub fn retire(&self, taken: Taken, table: &BlockTable) -> bool {
+        // Under the lock: either the sweep that begins next sees the block `Full`, or this sees that it began.
+        let inner = self.inner.lock();
+        // A block that was empty holds only objects allocated since, which are live until the next cycle.
+        let missed = taken.recycled && taken.sweeps != inner.sweeps;
+        table.set(taken.block, if missed { BlockState::Sweeping } else { BlockState::Full });
+        missed
+    }
+
+    /// A block to sweep. It is `Sweeping` by the caller, who passes it to [`Space::put_swept`].
+    pub fn take_unswept(&self, table: &BlockTable) -> Option<BlockIndex> {
+        let mut inner = self.inner.lock();
+        while inner.sweep_at < inner.used_end {
+            let block = BlockIndex(inner.sweep_at);
+            inner.sweep_at += 1;
+            if table.get(block) == BlockState::Unswept {
+                table.set(block, BlockState::Sweeping);
+                return Some(block);
+            }
+        }
+        None
+    }
+
+    /// Takes a swept block back, for whoever needs it.
+    pub fn put_swept(&self, block: BlockIndex, swept: Swept, table: &BlockTable, budget: &Budget) {
+        let mut inner = self.inner.lock();
+        if swept.is_empty() {
+            table.set(block, BlockState::Free);
+            inner.free.put(block.0 - self.first.0, 1);
+            budget.give_back(BLOCK);
+        } else if swept.is_worth_recycling() {
+            table.set(block, BlockState::Recyclable);
+            inner.recyclable.push(block);
+        } else {
+            table.set(block, BlockState::Full);
+        }
+    }
+
+    /// Takes blocks for a large object. `record` enters it into the metadata before any sweep can look at it. Also whether
+    /// the blocks were never used before, so that they read as zero.
+    pub fn take_large(
+        &self,
+        size: Granules,
+        table: &BlockTable,
+        budget: &Budget,
+        record: impl FnOnce(BlockIndex),
+    ) -> Option<(BlockIndex, bool)> {
+        let blocks = u32::try_from(size.bytes().div_ceil(BLOCK)).ok()?;
+        if !budget.take(large_bytes(size)) {
+            return None;
+        }
+        let mut inner = self.inner.lock();
+        let Some(k) = inner.free.take_run(blocks) else {
+            budget.give_back(large_bytes(size));
+            return None;
+        };
+        let head = BlockIndex(self.first.0 + k);
+        let pristine = head.0 >= inner.used_end;
+        record(head);
+        table.set_large(head, size);
+        inner.large.push(head);
+        inner.used_end = inner.used_end.max(head.0 + blocks);
+        Some((head, pristine))
+    }
+
+    /// Drops large objects for which `is_dead` holds: `release` is told each one's first block and size and gives the
+    /// memory back; then the blocks are free.
+    pub fn sweep_large(
+        &self,
+        table: &BlockTable,
+        budget: &Budget,
+        mut is_dead: impl FnMut(BlockIndex) -> bool,
+        mut release: impl FnMut(BlockIndex, Granules),
+    ) {
+        let dead: Vec<_> = self.inner.lock().large.extract_if(.., |head| is_dead(*head)).collect();
+        for head in dead {
+            let size = table.large_size(head);
+            release(head, size);
+            let blocks = size.bytes().div_ceil(BLOCK) as u32;
+            let mut inner = self.inner.lock();
+            for k in 0..blocks {
+                table.set(BlockIndex(head.0 + k), BlockState::Free);
+            }
+            inner.free.put(head.0 - self.first.0, blocks);
+            budget.give_back(large_bytes(size));
+        }
+    }
+
+    /// After a successful cycle: every block that is used and that no thread owns has to be swept.
+    pub fn begin_sweep(&self, table: &BlockTable) {
+        let mut inner = self.inner.lock();
+        inner.recyclable.clear();
+        inner.sweeps += 1;
+        for block in (self.first.0..inner.used_end).map(BlockIndex) {
+            if matches!(table.get(block), BlockState::Full | BlockState::Recyclable) {
+                table.set(block, BlockState::Unswept);
+            }
+        }
+        inner.sweep_at = self.first.0;
+    }
+
+    /// All blocks that were ever used.
+    pub fn used_blocks(&self) -> impl Iterator<Item = BlockIndex> + use<> {
+        (self.first.0..self.inner.lock().used_end).map(BlockIndex)
+    }
+}
+
+/// What a large object takes from the budget: its pages, since no other page of its blocks is ever populated.
+fn large_bytes(size: Granules) -> usize {
+    size.bytes().next_multiple_of(palimpsest_runtime::PAGE_SIZE)
+}

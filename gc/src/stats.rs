@@ -1,0 +1,373 @@
+//! What the collector has done, for people and for programs.
+
+use crate::options::Snapshot;
+use palimpsest_runtime::Bytes;
+use parking_lot::Mutex;
+use std::fmt;
+use std::time::Duration;
+
+/// One cycle.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct CycleRecord {
+    /// Its number; the heap's first is 1.
+    pub number: u64,
+    /// How the heap was kept while it was marked.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
+    pub snapshot: Snapshot,
+    /// Why the cycle marked in the stopped world although the heap is set to do better.
+    pub fallback: Option<String>,
+    /// Why the cycle failed. Nothing was reclaimed then, and nothing lost.
+    pub failure: Option<String>,
+    /// Rounds of arming before the pause, and pages armed in them.
+    pub rounds: u32,
+    /// Pages armed before the pause.
+    pub armed_pages: u64,
+    /// Pages armed in the pause.
+    pub armed_in_pause: u32,
+    /// From the request to stop until the threads ran again, in milliseconds.
+    pub pause_ms: f64,
+    /// The part of the pause until all threads had stopped.
+    pub stop_ms: f64,
+    /// The part of the pause that armed pages.
+    pub arm_ms: f64,
+    /// The part of the pause that forked the worker.
+    pub fork_ms: f64,
+    /// From the snapshot until marking was complete, in milliseconds.
+    pub mark_ms: f64,
+    /// CPU time of the worker, in milliseconds.
+    pub worker_cpu_ms: f64,
+    /// Objects marked.
+    pub marked_objects: u64,
+    /// Bytes they occupy.
+    pub marked_bytes: u64,
+    /// Pre-images stored for this snapshot.
+    pub preimages: u32,
+    /// Blocks that were scanned again because packets ran out.
+    pub rescanned_blocks: u64,
+    /// References from precise places to what is not an object: the embedder's mistake.
+    pub stray_references: u64,
+    /// Memory of the heap in use when the cycle ended, before sweeping.
+    pub used_bytes: u64,
+}
+
+impl CycleRecord {
+    pub(crate) fn new(number: u64, snapshot: Snapshot) -> Self {
+        Self {
+            number,
+            snapshot,
+            fallback: None,
+            failure: None,
+            rounds: 0,
+            armed_pages: 0,
+            armed_in_pause: 0,
+            pause_ms: 0.0,
+            stop_ms: 0.0,
+            arm_ms: 0.0,
+            fork_ms: 0.0,
+            mark_ms: 0.0,
+            worker_cpu_ms: 0.0,
+            marked_objects: 0,
+            marked_bytes: 0,
+            preimages: 0,
+            rescanned_blocks: 0,
+            stray_references: 0,
+            used_bytes: 0,
+        }
+    }
+}
+
+impl fmt::Display for CycleRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "cycle {} {}: pause {:.3} ms (stop {:.3}, arm {:.3} for {} pages, fork {:.3}); armed {} pages in {} rounds; \
+             marked {} objects, {} in {:.1} ms; {} pre-images; {} in use",
+            self.number,
+            self.snapshot,
+            self.pause_ms,
+            self.stop_ms,
+            self.arm_ms,
+            self.armed_in_pause,
+            self.fork_ms,
+            self.armed_pages,
+            self.rounds,
+            self.marked_objects,
+            Bytes(self.marked_bytes as usize),
+            self.mark_ms,
+            self.preimages,
+            Bytes(self.used_bytes as usize),
+        )?;
+        if self.stray_references > 0 {
+            write!(f, "; {} stray references", self.stray_references)?;
+        }
+        if let Some(why) = &self.fallback {
+            write!(f, "; fell back to stop-the-world: {why}")?;
+        }
+        if let Some(why) = &self.failure {
+            write!(f, "; failed: {why}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a heap has done since it was made.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Stats {
+    /// How cycles keep the heap while they mark it, unless they fall back.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
+    pub snapshot: Snapshot,
+    /// How writes are noticed: `signal`, or `none`.
+    pub delivery: &'static str,
+    /// Why the heap does less than it was asked to, if it does.
+    pub degraded: Option<String>,
+    /// Cycles that ended well.
+    pub cycles: u64,
+    /// Cycles that marked in the stopped world although the heap is set to do better.
+    pub fallbacks: u64,
+    /// Cycles that failed.
+    pub failures: u64,
+    /// Why the last such cycle fell back or failed.
+    pub last_trouble: Option<String>,
+    /// Collector pauses: half were not longer.
+    pub pause_p50_ms: f64,
+    /// Collector pauses: 99 of 100 were not longer.
+    pub pause_p99_ms: f64,
+    /// The longest collector pause.
+    pub pause_max_ms: f64,
+    /// All pauses together.
+    pub pause_total_ms: f64,
+    /// Writes that trapped.
+    pub trapped_pages: u64,
+    /// Pages that were opened in bulk, without a trap.
+    pub opened_pages: u64,
+    /// Pre-images stored.
+    pub preimages: u64,
+    /// Traps that waited for the pre-image pool, and how long all together.
+    pub pool_stalls: u64,
+    /// How long traps waited for the pre-image pool, all together.
+    pub pool_stalled_ms: f64,
+    /// Bytes of objects marked, all cycles together.
+    pub marked_bytes: u64,
+    /// Objects marked, all cycles together.
+    pub marked_objects: u64,
+    /// Time from snapshots to the end of marking, all cycles together.
+    pub mark_ms: f64,
+    /// CPU time of workers.
+    pub worker_cpu_ms: f64,
+    /// Bytes allocated since the heap was made, as far as threads have reported them.
+    pub allocated_bytes: u64,
+    /// Memory of the heap in use now, garbage not yet found included.
+    pub used_bytes: u64,
+    /// Most memory of the heap in use at the end of a cycle.
+    pub peak_used_bytes: u64,
+    /// The heap limit.
+    pub limit_bytes: u64,
+    /// Populated memory beside the heap: metadata, page states, pre-images.
+    pub tables_bytes: u64,
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = |n: u64| Bytes(n as usize);
+        writeln!(f, "snapshot {}, delivery {}", self.snapshot, self.delivery)?;
+        if let Some(why) = &self.degraded {
+            writeln!(f, "degraded: {why}")?;
+        }
+        writeln!(
+            f,
+            "cycles {} ({} fell back to stop-the-world, {} failed)",
+            self.cycles, self.fallbacks, self.failures
+        )?;
+        if let Some(why) = &self.last_trouble {
+            writeln!(f, "last trouble: {why}")?;
+        }
+        writeln!(
+            f,
+            "pauses p50 {:.3} ms, p99 {:.3} ms, max {:.3} ms, {:.1} ms in all",
+            self.pause_p50_ms, self.pause_p99_ms, self.pause_max_ms, self.pause_total_ms
+        )?;
+        writeln!(
+            f,
+            "pages: {} trapped, {} opened in bulk, {} pre-images, {} waits for room ({:.1} ms)",
+            self.trapped_pages, self.opened_pages, self.preimages, self.pool_stalls, self.pool_stalled_ms
+        )?;
+        writeln!(
+            f,
+            "marked {} objects, {}, in {:.1} ms; workers used {:.1} ms of CPU",
+            self.marked_objects,
+            bytes(self.marked_bytes),
+            self.mark_ms,
+            self.worker_cpu_ms
+        )?;
+        write!(
+            f,
+            "allocated {}; in use {} of {}, at most {}; tables {}",
+            bytes(self.allocated_bytes),
+            bytes(self.used_bytes),
+            bytes(self.limit_bytes),
+            bytes(self.peak_used_bytes),
+            bytes(self.tables_bytes)
+        )
+    }
+}
+
+#[cfg(feature = "serde")]
+fn text<S: serde::Serializer>(value: &impl fmt::Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+/// Called with each cycle's record, on the collector's thread.
+pub(crate) type Listener = Box<dyn Fn(&CycleRecord) + Send + Sync>;
+
+/// Where cycles are entered.
+pub(crate) struct Ledger {
+    totals: Mutex<Totals>,
+    listener: Option<Listener>,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) degraded: Option<String>,
+}
+
+#[derive(Debug)]
+struct Totals {
+    /// Microseconds, to three digits.
+    pauses: hdrhistogram::Histogram<u64>,
+    pause_total_ms: f64,
+    cycles: u64,
+    fallbacks: u64,
+    failures: u64,
+    marked_bytes: u64,
+    marked_objects: u64,
+    mark_ms: f64,
+    worker_cpu_ms: f64,
+    peak_used: u64,
+    live: u64,
+    last_trouble: Option<String>,
+    last: Option<CycleRecord>,
+}
+
+impl Ledger {
+    pub(crate) fn new(snapshot: Snapshot, degraded: Option<String>, listener: Option<Listener>) -> Self {
+        // Three significant digits and the default range are always accepted.
+        let pauses = hdrhistogram::Histogram::new(3).expect("a histogram of three digits");
+        let totals = Totals {
+            pauses,
+            pause_total_ms: 0.0,
+            cycles: 0,
+            fallbacks: 0,
+            failures: 0,
+            marked_bytes: 0,
+            marked_objects: 0,
+            mark_ms: 0.0,
+            worker_cpu_ms: 0.0,
+            peak_used: 0,
+            live: 0,
+            last_trouble: None,
+            last: None,
+        };
+        Self { totals: Mutex::new(totals), listener, snapshot, degraded }
+    }
+
+    /// Enters a cycle.
+    pub(crate) fn enter(&self, record: CycleRecord) {
+        if let Some(listener) = &self.listener {
+            listener(&record);
+        }
+        let mut totals = self.totals.lock();
+        let t = &mut *totals;
+        if record.failure.is_some() {
+            t.failures += 1;
+        } else {
+            t.cycles += 1;
+        }
+        t.fallbacks += u64::from(record.fallback.is_some());
+        // A pause longer than the histogram's range cannot happen: it grows.
+        let _ = t.pauses.record((record.pause_ms * 1000.0).round() as u64);
+        t.pause_total_ms += record.pause_ms;
+        t.marked_bytes += record.marked_bytes;
+        t.marked_objects += record.marked_objects;
+        t.mark_ms += record.mark_ms;
+        t.worker_cpu_ms += record.worker_cpu_ms;
+        t.peak_used = t.peak_used.max(record.used_bytes);
+        if let Some(trouble) = record.failure.as_ref().or(record.fallback.as_ref()) {
+            t.last_trouble = Some(trouble.clone());
+        }
+        t.last = Some(record);
+    }
+
+    /// Bytes that are live after this cycle: what it marked, or, if it failed, what the last one did.
+    pub(crate) fn last_live(&self, record: &CycleRecord) -> u64 {
+        let mut totals = self.totals.lock();
+        if record.failure.is_none() {
+            totals.live = record.marked_bytes;
+        }
+        totals.live
+    }
+
+    /// The last cycle that was entered.
+    pub(crate) fn last(&self) -> Option<CycleRecord> {
+        self.totals.lock().last.clone()
+    }
+
+    /// All that is entered; what the heap knows of itself is left at zero.
+    pub(crate) fn stats(&self) -> Stats {
+        let t = self.totals.lock();
+        let quantile = |q| t.pauses.value_at_quantile(q) as f64 / 1000.0;
+        Stats {
+            snapshot: self.snapshot,
+            delivery: "none",
+            degraded: self.degraded.clone(),
+            cycles: t.cycles,
+            fallbacks: t.fallbacks,
+            failures: t.failures,
+            last_trouble: t.last_trouble.clone(),
+            pause_p50_ms: quantile(0.5),
+            pause_p99_ms: quantile(0.99),
+            pause_max_ms: t.pauses.max() as f64 / 1000.0,
+            pause_total_ms: t.pause_total_ms,
+            trapped_pages: 0,
+            opened_pages: 0,
+            preimages: 0,
+            pool_stalls: 0,
+            pool_stalled_ms: 0.0,
+            marked_bytes: t.marked_bytes,
+            marked_objects: t.marked_objects,
+            mark_ms: t.mark_ms,
+            worker_cpu_ms: t.worker_cpu_ms,
+            allocated_bytes: 0,
+            used_bytes: 0,
+            peak_used_bytes: t.peak_used,
+            limit_bytes: 0,
+            tables_bytes: 0,
+        }
+    }
+}
+
+/// A duration in milliseconds.
+pub(crate) fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ledger_adds_up_and_keeps_trouble_visible() {
+        let ledger = Ledger::new(Snapshot::Preimage, None, None);
+        for number in 1..=100 {
+            let mut record = CycleRecord::new(number, Snapshot::Preimage);
+            record.pause_ms = number as f64 / 100.0;
+            record.failure = (number == 7).then(|| "worker was killed by signal 9".into());
+            ledger.enter(record);
+        }
+        let stats = ledger.stats();
+        assert_eq!((stats.cycles, stats.failures, stats.fallbacks), (99, 1, 0));
+        assert!((stats.pause_p50_ms - 0.5).abs() < 0.01 && (stats.pause_max_ms - 1.0).abs() < 0.01);
+        assert!(stats.to_string().contains("signal 9"));
+        assert_eq!(ledger.last().unwrap().number, 100);
+    }
+}

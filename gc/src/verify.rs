@@ -1,0 +1,174 @@
+//! Checks the whole heap against its metadata, in a stopped world.
+//!
+//! An independent walk from the roots, with marks of its own: every precise reference must lead to the start of an object,
+//! every reachable object must have the colour of the live, and the metadata of every block must be a row of objects and
+//! free granules. What is wrong here would crash the program later, far away; so it is printed once, with where the
+//! heap stands, and the process ends.
+
+use crate::core::Core;
+use crate::embedder::Embedder;
+use crate::kind::Kind;
+use crate::mark::{Live, Source};
+use crate::roots::RootVisitor;
+use crate::space::BlockState;
+use crate::stats::CycleRecord;
+use crate::unit::{BLOCK_GRANULES, BlockIndex};
+use palimpsest_runtime::Address;
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+/// What is wrong with a heap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Violation {
+    /// A precise reference leads to no object. Where it was found: the object, or nothing for a root.
+    NoObject { reference: Address, held_by: Option<Address> },
+    /// A reachable object is painted as dead.
+    Lost { object: Address, held_by: Option<Address> },
+    /// A block's metadata is no row of objects and free granules.
+    Metadata { block: BlockIndex, granule: usize },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let holder = |held_by: &Option<Address>| held_by.map_or("a root".into(), |a| format!("the object at {a}"));
+        match self {
+            Violation::NoObject { reference, held_by } => {
+                write!(f, "{} refers to {reference}, where no object starts", holder(held_by))
+            }
+            Violation::Lost { object, held_by } => {
+                write!(f, "the object at {object} is reachable from {} and not marked", holder(held_by))
+            }
+            Violation::Metadata { block, granule } => {
+                write!(f, "block {}: granule {granule} ends an object that does not start", block.0)
+            }
+        }
+    }
+}
+
+/// Verifies the heap; if something is wrong, says what, and where the cycle stands, and ends the process.
+pub(crate) fn or_abort<E: Embedder>(core: &Core<E>, record: &CycleRecord) {
+    if let Err(violation) = verify(core) {
+        eprintln!("palimpsest: heap is corrupt: {violation}\n  after {record}");
+        std::process::abort();
+    }
+}
+
+/// Stops the world and checks everything. Called on the collector's thread, between cycles.
+fn verify<E: Embedder>(core: &Core<E>) -> Result<(), Violation> {
+    let world = core.registry.stop_world();
+    check_blocks(core)?;
+    let mut walk = Walk {
+        core,
+        seen: vec![0; 2 * core.geometry.half.0 / crate::unit::GRANULE / 64],
+        to_scan: Vec::new(),
+        holder: None,
+        settled: core.settled.load(Ordering::Acquire),
+        violation: None,
+    };
+    // SAFETY: the world is stopped.
+    unsafe { core.roots.lock().visit(&core.embedder, world.threads(), &mut walk) };
+    // SAFETY: the world is stopped until `world` drops.
+    walk.scan_all(&unsafe { Live::new() });
+    walk.violation.map_or(Ok(()), Err)
+}
+
+fn check_blocks<E: Embedder>(core: &Core<E>) -> Result<(), Violation> {
+    for block in core.traced.used_blocks().chain(core.leaf.used_blocks()) {
+        if matches!(core.blocks.get(block), BlockState::LargeHead | BlockState::LargeTail) {
+            continue;
+        }
+        let (mut at, end) = (block.granule(), block.granule() + BLOCK_GRANULES);
+        while at < end {
+            at = core.metadata.skip_zero(at, end);
+            if at < end {
+                if core.metadata.get(at).start().is_none() || core.blocks.get(block) == BlockState::Free {
+                    return Err(Violation::Metadata { block, granule: at });
+                }
+                at += core.metadata.size(at).0;
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Walk<'a, E> {
+    core: &'a Core<E>,
+    /// A bit a granule: objects that were reached.
+    seen: Vec<u64>,
+    to_scan: Vec<usize>,
+    /// The object being scanned.
+    holder: Option<Address>,
+    /// Whether everything reachable has the live colour, as after a cycle that ended well.
+    settled: bool,
+    violation: Option<Violation>,
+}
+
+impl<E: Embedder> Walk<'_, E> {
+    fn reach(&mut self, granule: usize) {
+        let meta = self.core.metadata.get(granule);
+        let object = self.core.geometry.address(granule);
+        if meta.start().is_none() {
+            let held_by = self.holder;
+            self.violation.get_or_insert(Violation::NoObject { reference: object, held_by });
+            return;
+        }
+        let (word, bit) = (granule / 64, 1 << (granule % 64));
+        if self.seen[word] & bit != 0 {
+            return;
+        }
+        self.seen[word] |= bit;
+        if self.settled && meta.colour() != self.core.colour() {
+            let held_by = self.holder;
+            self.violation.get_or_insert(Violation::Lost { object, held_by });
+        }
+        self.to_scan.push(granule);
+    }
+
+    fn scan_all(&mut self, heap: &Live) {
+        while let Some(granule) = self.to_scan.pop() {
+            let object = self.core.geometry.address(granule);
+            self.holder = Some(object);
+            let Some(kind) = self.core.metadata.get(granule).start() else { continue };
+            if kind == Kind::LEAF {
+                continue;
+            }
+            let mut words = vec![0; self.core.size_at(granule).0 * 2];
+            heap.load(object, &mut words);
+            let layout = match kind.layout() {
+                Some(k) => self.core.layout(k),
+                None if kind == Kind::HEADED => self.core.embedder.layout(words[0]),
+                None => crate::kind::Layout::words(),
+            };
+            for (k, word) in words.into_iter().enumerate() {
+                let in_mask = k < 64 && layout.bits() >> k & 1 != 0;
+                if kind == Kind::CONSERVATIVE {
+                    self.word(word);
+                } else if in_mask || layout.tail().is_some_and(|from| k >= from) {
+                    if let Some(object) = self.core.embedder.decode(word) {
+                        self.object(object);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<E: Embedder> RootVisitor for Walk<'_, E> {
+    fn object(&mut self, start: Address) {
+        match self.core.geometry.start_granule(start.as_usize()) {
+            Some(granule) => self.reach(granule),
+            None => {
+                let held_by = self.holder;
+                self.violation.get_or_insert(Violation::NoObject { reference: start, held_by });
+            }
+        }
+    }
+
+    fn word(&mut self, word: u64) {
+        // A stale word may lead to an object that died and is not swept yet; it kept nothing alive.
+        let live = |granule: &usize| !self.settled || self.core.metadata.get(*granule).colour() == self.core.colour();
+        if let Some(granule) = self.core.find_object(word as usize).filter(live) {
+            self.reach(granule);
+        }
+    }
+}

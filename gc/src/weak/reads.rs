@@ -1,0 +1,214 @@
+//! The queue of objects that were read through a weak reference while a cycle is marked.
+
+use crate::core::Core;
+use crate::embedder::Embedder;
+use crate::error::Error;
+use palimpsest_runtime::mapping::Shared;
+use palimpsest_runtime::sys::futex::pause_briefly;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+
+/// Entries that can wait at a time.
+const CAPACITY: u64 = 1 << 14;
+const CLOSED: u64 = 1 << 63;
+
+/// Where the current cycle stands, as far as weak reads are concerned.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[repr(u32)]
+enum Phase {
+    /// No cycle decides anything: what a weak reference refers to is alive.
+    Idle,
+    /// A cycle is marked.
+    Marking,
+    /// Marking is complete; dead entries are being cleared.
+    Clearing,
+}
+
+/// The queue, in memory shared with the worker, and the phase, which is the parent's.
+#[derive(Debug)]
+pub(crate) struct WeakReads {
+    /// How many were ever pushed since the queue was opened, and whether it is closed; how many were drained.
+    state: Shared<AtomicU64>,
+    slots: Shared<AtomicU64>,
+    phase: AtomicU32,
+}
+
+impl WeakReads {
+    pub(crate) fn new() -> Result<Self, Error> {
+        Ok(Self {
+            state: Shared::new("palimpsest-weak-state", 2)?,
+            slots: Shared::new("palimpsest-weak-reads", CAPACITY as usize)?,
+            phase: AtomicU32::new(Phase::Idle as u32),
+        })
+    }
+
+    fn pushed(&self) -> &AtomicU64 {
+        &self.state[0]
+    }
+
+    fn drained(&self) -> &AtomicU64 {
+        &self.state[1]
+    }
+
+    /// Opens the queue for a cycle. The world is stopped.
+    pub(crate) fn begin_marking(&self) {
+        for word in self.slots.iter().chain(self.state.iter()) {
+            word.store(0, SeqCst);
+        }
+        self.phase.store(Phase::Marking as u32, SeqCst);
+    }
+
+    /// Marking is complete: what has not the mark colour is dead.
+    pub(crate) fn begin_clearing(&self) {
+        self.phase.store(Phase::Clearing as u32, SeqCst);
+    }
+
+    /// The cycle is over, or has failed.
+    pub(crate) fn end(&self) {
+        self.phase.store(Phase::Idle as u32, SeqCst);
+    }
+
+    /// Whether a snapshot is being marked.
+    pub(crate) fn is_marking(&self) -> bool {
+        self.phase.load(SeqCst) == Phase::Marking as u32
+    }
+
+    /// The marker's side: the next object that was read, if one waits.
+    pub(crate) fn pop(&self) -> Option<usize> {
+        let at = self.drained().load(SeqCst);
+        if at == self.pushed().load(SeqCst) & !CLOSED {
+            return None;
+        }
+        let slot = &self.slots[(at % CAPACITY) as usize];
+        let mut round = 0;
+        // Whoever took the place stores into it next.
+        while slot.load(SeqCst) == 0 {
+            pause_briefly(round);
+            round += 1;
+        }
+        let granule = slot.swap(0, SeqCst) - 1;
+        self.drained().store(at + 1, SeqCst);
+        Some(granule as usize)
+    }
+
+    /// The marker's side: closes the queue if nothing waits in it. All that was pushed has been marked by then.
+    pub(crate) fn close(&self) -> bool {
+        let drained = self.drained().load(SeqCst);
+        self.pushed().compare_exchange(drained, drained | CLOSED, SeqCst, SeqCst).is_ok()
+    }
+
+    /// The mutator's side. `None`: the queue is full.
+    fn push(&self, granule: usize) -> Option<Pushed> {
+        // Drained first: the difference is never too small.
+        let drained = self.drained().load(SeqCst);
+        let pushed = self.pushed().load(SeqCst);
+        if pushed & CLOSED != 0 {
+            return Some(Pushed::TooLate);
+        }
+        if pushed - drained >= CAPACITY
+            || self.pushed().compare_exchange(pushed, pushed + 1, SeqCst, SeqCst).is_err()
+        {
+            return None;
+        }
+        self.slots[(pushed % CAPACITY) as usize].store(granule as u64 + 1, SeqCst);
+        Some(Pushed::WillBeMarked)
+    }
+}
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Pushed {
+    WillBeMarked,
+    TooLate,
+}
+
+impl<E: Embedder> Core<E> {
+    /// Reads through a weak reference: whether the object that starts at `granule` is alive, in which case it stays so as
+    /// long as the caller has a reference that is a root at its next safepoint. Called by an attached thread, between
+    /// safepoints, on an object that has not been swept.
+    pub(crate) fn read_weak(&self, granule: usize) -> bool {
+        let mut round = 0;
+        loop {
+            let phase = self.weak_reads.phase.load(SeqCst);
+            if phase == Phase::Idle as u32 || self.metadata.get(granule).colour() == self.colour() {
+                return true;
+            }
+            if phase == Phase::Clearing as u32 {
+                return false;
+            }
+            match self.weak_reads.push(granule) {
+                Some(Pushed::WillBeMarked) => return true,
+                // Closed in this moment: colours are final.
+                Some(Pushed::TooLate) => return self.metadata.get(granule).colour() == self.colour(),
+                // Full, or another thread came first. The worker drains it, or the cycle fails: both end this.
+                None => {
+                    pause_briefly(round);
+                    round += 1;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_queue_closes_only_when_it_is_empty() {
+        let reads = WeakReads::new().unwrap();
+        reads.begin_marking();
+        assert_eq!(reads.push(7), Some(Pushed::WillBeMarked));
+        assert!(!reads.close());
+        assert_eq!((reads.pop(), reads.pop()), (Some(7), None));
+        assert!(reads.close());
+        assert_eq!(reads.push(8), Some(Pushed::TooLate));
+        reads.begin_marking();
+        assert_eq!(reads.push(9), Some(Pushed::WillBeMarked));
+    }
+
+    #[test]
+    fn a_full_queue_takes_no_more_until_it_is_drained() {
+        let reads = WeakReads::new().unwrap();
+        reads.begin_marking();
+        for k in 0..CAPACITY as usize {
+            assert!(reads.push(k).is_some());
+        }
+        assert_eq!(reads.push(0), None);
+        assert_eq!(reads.pop(), Some(0));
+        assert!(reads.push(0).is_some());
+    }
+
+    #[test]
+    fn what_is_pushed_before_the_close_is_popped() {
+        let reads = WeakReads::new().unwrap();
+        for _ in 0..50 {
+            reads.begin_marking();
+            let (mut kept, mut seen) = (0u64, 0u64);
+            std::thread::scope(|s| {
+                let pushers: Vec<_> = (0..3)
+                    .map(|_| {
+                        s.spawn(|| {
+                            let mut kept = 0;
+                            loop {
+                                match reads.push(5) {
+                                    Some(Pushed::WillBeMarked) => kept += 1,
+                                    Some(Pushed::TooLate) => return kept,
+                                    None => {}
+                                }
+                            }
+                        })
+                    })
+                    .collect();
+                loop {
+                    while reads.pop().is_some() {
+                        seen += 1;
+                    }
+                    if seen > 1000 && reads.close() {
+                        break;
+                    }
+                }
+                kept = pushers.into_iter().map(|p| p.join().unwrap()).sum();
+            });
+            assert_eq!(kept, seen);
+        }
+    }
+}
