@@ -101,7 +101,7 @@ impl Options {
     /// Packets of references for marking. An object is queued at most once, so an eighth of the heap in references of
     /// eight bytes is room for one object in 64 bytes being queued at a time; beyond that marking gets slower, not wrong.
     pub(crate) fn mark_packets(&self) -> usize {
-        self.mark_packets.unwrap_or(self.limit.0 / 8 / crate::mark::PACKET_BYTES).max(4)
+        self.mark_packets.unwrap_or(self.limit.0 / 8 / crate::mark::PACKET_BYTES).max(1)
     }
 
     /// How much is allocated before the first cycle.

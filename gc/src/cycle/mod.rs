@@ -72,6 +72,8 @@ impl<E: Embedder> Collector<E> {
             Ok(None) => stop_the_world::mark(&core, &mut record, None),
             Err(why) => stop_the_world::mark(&core, &mut record, Some(why)),
         };
+        // As the mutators saw it, with the time it took to wake them.
+        record.pause_ms = record.pause_ms.max(ms(core.registry.longest_wait()));
         record.used_bytes = core.used().0 as u64;
         match marking {
             Marking::Complete(tally) => {
@@ -175,7 +177,7 @@ unsafe fn mark_all<E: Embedder, S: Source>(
     }
 }
 
-/// Enters the pause that began at `start` into the record.
+/// Enters the pause that began at `start` and ends now into the record.
 fn enter_pause(record: &mut CycleRecord, start: Instant) {
     record.pause_ms = ms(start.elapsed());
 }

@@ -61,15 +61,15 @@ pub(super) fn mark<E: Embedder>(
     record.fork_ms = ms(forking.elapsed());
     match forked {
         Ok(worker) => {
-            drop(world);
             enter_pause(record, start);
+            drop(world);
             watch(core, barrier, worker, record)
         }
         Err(error) => {
             barrier.end_snapshot();
             let tally = mark_stopped(core, &world, record, Some(error.to_string()));
-            drop(world);
             enter_pause(record, start);
+            drop(world);
             Marking::Complete(tally)
         }
     }

@@ -17,8 +17,8 @@ pub(super) fn mark<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, fallba
     record.stop_ms = ms(start.elapsed());
     retire_all(core, &world);
     let tally = mark_stopped(core, &world, record, fallback);
-    drop(world);
     enter_pause(record, start);
+    drop(world);
     Marking::Complete(tally)
 }
 

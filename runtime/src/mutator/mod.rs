@@ -19,7 +19,7 @@ mod registry;
 
 pub use registry::{Registry, StoppedWorld};
 
-use crate::sys::{futex, stack};
+use crate::sys::{clock, futex, stack};
 use crate::unit::Address;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 
@@ -99,9 +99,13 @@ impl Registry {
     }
 
     fn return_to_running(&self, own: &MutatorState) {
+        let mut waiting_since = 0;
         loop {
             let mut spins = 0;
             while self.stop.load(SeqCst) != 0 {
+                if waiting_since == 0 {
+                    waiting_since = clock::monotonic_ns();
+                }
                 if spins < SPINS {
                     spins += 1;
                     std::hint::spin_loop();
@@ -111,6 +115,9 @@ impl Registry {
             }
             own.state.store(RUNNING, SeqCst);
             if self.stop.load(SeqCst) == 0 {
+                if waiting_since != 0 {
+                    self.longest_wait.fetch_max(clock::monotonic_ns() - waiting_since, SeqCst);
+                }
                 return;
             }
             // Stopped again in between: the collector may have seen us running and be waiting.

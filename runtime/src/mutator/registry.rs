@@ -5,7 +5,8 @@ use crate::error::Error;
 use crate::sys::{futex, signal, stack};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
 /// The attached threads of one heap, and the word that stops them.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Registry {
     pub(super) stop: AtomicU32,
     /// Counts threads that stopped while they were waited for.
     pub(super) arrivals: AtomicU32,
+    /// The longest that any thread was kept from running by the last stop, in nanoseconds.
+    pub(super) longest_wait: AtomicU64,
 }
 
 /// A stopped world: no attached thread runs. It goes on when this drops.
@@ -73,9 +76,16 @@ impl Registry {
         self.len() == 0
     }
 
+    /// The longest that any thread was kept from running by the last stop of the world, as far as threads run again:
+    /// the pause as the mutators see it, with the time it takes to wake them.
+    pub fn longest_wait(&self) -> Duration {
+        Duration::from_nanos(self.longest_wait.load(SeqCst))
+    }
+
     /// Stops the world: returns when no attached thread runs. The caller is not attached, or blocking.
     pub fn stop_world(&self) -> StoppedWorld<'_> {
         let threads = self.threads.lock();
+        self.longest_wait.store(0, SeqCst);
         self.stop.store(1, SeqCst);
         for thread in threads.iter() {
             let mut spins = 0;

@@ -1,0 +1,73 @@
+//! What several tests need: a small language runtime around the raw interface.
+#![allow(dead_code, reason = "each test uses some of it")]
+
+use palimpsest::{Address, Embedder, Heap, HeapBuilder, Kind, Layout, Mutator, PlainPointers};
+
+/// A node: a number, and references to others.
+#[repr(C)]
+pub struct Node {
+    pub next: *mut Node,
+    pub other: *mut Node,
+    pub number: u64,
+    /// Always the complement of `number`: shows that this is a node and not freed memory.
+    pub check: u64,
+}
+
+pub struct Nodes {
+    pub heap: Heap<PlainPointers>,
+    pub kind: Kind,
+}
+
+impl Nodes {
+    pub fn new(builder: HeapBuilder<PlainPointers>) -> Self {
+        let heap = builder.build().expect("a heap");
+        let kind = heap.define_layout(Layout::mask(0b11)).expect("a layout");
+        Self { heap, kind }
+    }
+}
+
+pub fn new_node(m: &mut Mutator<PlainPointers>, kind: Kind, next: *mut Node, number: u64) -> *mut Node {
+    let node = m.alloc(kind, size_of::<Node>()).expect("room for a node").as_ptr().cast::<Node>();
+    // SAFETY: a new object, large enough for a node.
+    unsafe { node.write(Node { next, other: std::ptr::null_mut(), number, check: !number }) };
+    node
+}
+
+/// Reads a node's number and checks that it is a node.
+pub fn number_of(node: *const Node) -> u64 {
+    // SAFETY: the tests keep the nodes they use reachable; if the collector does not, this is what fails.
+    let (number, check) = unsafe { ((*node).number, (*node).check) };
+    assert_eq!(number, !check, "the node at {node:?} was reclaimed");
+    number
+}
+
+/// Values tagged in the low bits: a reference has 1 in the lowest, everything else is data.
+pub struct Tagged;
+
+// SAFETY: depends on the word alone; the tests tag nothing but addresses of objects.
+unsafe impl Embedder for Tagged {
+    fn decode(&self, word: u64) -> Option<Address> {
+        (word & 1 == 1).then(|| Address::new(word as usize - 1))
+    }
+
+    /// The header's low byte says how many words behind it are data; the rest are values.
+    fn layout(&self, header: u64) -> Layout {
+        Layout::leaf().with_tail(1 + (header >> 1 & 0xff) as u16)
+    }
+}
+
+pub fn tag<T>(object: *const T) -> u64 {
+    object.expose_provenance() as u64 | 1
+}
+
+/// A stream of numbers from a seed.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 16) as usize) % n
+    }
+}

@@ -1,0 +1,136 @@
+//! Many threads, a graph that is rewritten all the time, and cycles that never stop; verified after each.
+
+mod common;
+
+use common::{Node, Nodes, Random, new_node, number_of};
+use palimpsest::{Address, Heap, HeapBuilder, Kind, PlainPointers, RootRange, Snapshot, StackScan};
+use std::time::Duration;
+
+/// Nodes that each thread keeps in its table.
+const TABLE: usize = 2_000;
+
+fn heap(snapshot: Snapshot) -> HeapBuilder<PlainPointers> {
+    Heap::builder(PlainPointers).limit(96 << 20).snapshot(snapshot).verify(true).poison(true).cycle_every(1 << 20)
+}
+
+/// Allocates and rewires at random, checking every node it meets.
+fn mutate(nodes: &Nodes, seed: u64, rounds: usize, stack: StackScan) {
+    let mut m = nodes.heap.attach(stack).unwrap();
+    let mut random = Random(seed | 1);
+    let table = m.alloc(Kind::UNIFORM, TABLE * 8).unwrap().cast::<*mut Node>();
+    let _table = nodes.heap.handle(Address::from_ptr(table.as_ptr()));
+    let mut held = [std::ptr::null_mut::<Node>(); 8];
+    let start = held.as_ptr().cast();
+    // SAFETY: `held` outlives the guard, and holds nodes or null.
+    let _held = unsafe { nodes.heap.add_roots(RootRange::Fixed { start, len: held.len() }) };
+    for round in 0..rounds {
+        // SAFETY: slots of the table; nodes found in it, and in what they refer to, are reachable, hence alive.
+        unsafe {
+            let slot = table.add(random.below(TABLE));
+            let other = table.add(random.below(TABLE));
+            let k = random.below(held.len());
+            match random.below(8) {
+                0..4 => {
+                    let next = if random.below(4) == 0 { std::ptr::null_mut() } else { other.read() };
+                    std::ptr::from_mut(&mut held[k]).write_volatile(next);
+                    slot.write(new_node(&mut m, nodes.kind, next, round as u64));
+                }
+                // Hide an object: it is now reachable from `held` only, and soon from somewhere else.
+                4 => {
+                    std::ptr::from_mut(&mut held[k]).write_volatile(slot.read());
+                    slot.write(std::ptr::null_mut());
+                }
+                5 => slot.write(held[k]),
+                6 if !slot.read().is_null() => (*slot.read()).other = held[k],
+                _ => {
+                    let mut at = slot.read();
+                    for _ in 0..10 {
+                        if at.is_null() {
+                            break;
+                        }
+                        number_of(at);
+                        at = if random.below(2) == 0 { (*at).next } else { (*at).other };
+                    }
+                    // Chains are cut, or they would grow for ever.
+                    if !slot.read().is_null() && random.below(3) == 0 {
+                        (*slot.read()).next = std::ptr::null_mut();
+                    }
+                }
+            }
+        }
+        if round % 1024 == 0 {
+            m.blocking(std::thread::yield_now);
+        }
+    }
+}
+
+fn run(nodes: &Nodes, threads: usize, rounds: usize) {
+    std::thread::scope(|s| {
+        for thread in 0..threads {
+            let stack = if thread % 2 == 0 { StackScan::Conservative } else { StackScan::None };
+            s.spawn(move || mutate(nodes, thread as u64 * 7919 + 13, rounds, stack));
+        }
+    });
+}
+
+#[test]
+fn no_object_is_lost_under_concurrent_marking() {
+    for snapshot in [Snapshot::Preimage, Snapshot::StopTheWorld] {
+        let nodes = Nodes::new(heap(snapshot));
+        run(&nodes, 4, 1_000_000);
+        let stats = nodes.heap.stats();
+        assert!(stats.cycles >= 20, "{stats}");
+        assert!(stats.degraded.is_some() || stats.snapshot != Snapshot::Preimage || stats.preimages > 1_000, "{stats}");
+        assert_eq!((stats.failures, stats.fallbacks), (0, 0), "{stats}");
+    }
+}
+
+#[test]
+fn workers_that_are_killed_or_stopped_cost_cycles_and_no_object() {
+    let patience = Duration::from_millis(200);
+    let nodes = Nodes::new(heap(Snapshot::Preimage).worker_chaos(2).worker_patience(patience));
+    run(&nodes, 2, 400_000);
+    let stats = nodes.heap.stats();
+    if stats.degraded.is_some() {
+        eprintln!("skipped: {stats}");
+        return;
+    }
+    assert!(stats.failures > 0 && stats.cycles > 0, "{stats}");
+}
+
+#[test]
+fn a_small_pre_image_pool_delays_writers_and_loses_nothing() {
+    let nodes = Nodes::new(heap(Snapshot::Preimage).preimage_limit(64 << 10));
+    run(&nodes, 3, 300_000);
+    let stats = nodes.heap.stats();
+    if stats.degraded.is_some() {
+        eprintln!("skipped: {stats}");
+        return;
+    }
+    assert!(stats.pool_stalls > 0, "{stats}");
+    assert!(stats.cycles > 0, "{stats}");
+}
+
+#[test]
+fn stress_mode_makes_a_cycle_every_few_allocations() {
+    let nodes = Nodes::new(Heap::builder(PlainPointers).limit(32 << 20).stress(500));
+    run(&nodes, 2, 100_000);
+    let stats = nodes.heap.stats();
+    assert!(stats.cycles + stats.failures > 100, "{stats}");
+}
+
+#[test]
+fn threads_attach_and_leave_during_cycles() {
+    let nodes = Nodes::new(heap(Snapshot::Preimage));
+    std::thread::scope(|s| {
+        let nodes = &nodes;
+        s.spawn(move || mutate(nodes, 99, 300_000, StackScan::None));
+        s.spawn(move || {
+            for seed in 0..30 {
+                std::thread::scope(|s| {
+                    s.spawn(move || mutate(nodes, seed + 1, 3_000, StackScan::Conservative));
+                });
+            }
+        });
+    });
+}
