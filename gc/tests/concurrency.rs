@@ -13,8 +13,8 @@ fn heap(snapshot: Snapshot) -> HeapBuilder<PlainPointers> {
     Heap::builder(PlainPointers).limit(96 << 20).snapshot(snapshot).verify(true).poison(true).cycle_every(1 << 20)
 }
 
-/// Allocates and rewires at random, checking every node it meets.
-fn mutate(nodes: &Nodes, seed: u64, rounds: usize, stack: StackScan) {
+/// Allocates and rewires at random, checking every node it meets, until `done`.
+fn mutate(nodes: &Nodes, seed: u64, stack: StackScan, done: impl Fn(usize) -> bool) {
     let mut m = nodes.heap.attach(stack).unwrap();
     let mut random = Random(seed | 1);
     let table = m.alloc(Kind::UNIFORM, TABLE * 8).unwrap().cast::<*mut Node>();
@@ -23,7 +23,13 @@ fn mutate(nodes: &Nodes, seed: u64, rounds: usize, stack: StackScan) {
     let start = held.as_ptr().cast();
     // SAFETY: `held` outlives the guard, and holds nodes or null.
     let _held = unsafe { nodes.heap.add_roots(RootRange::Fixed { start, len: held.len() }) };
-    for round in 0..rounds {
+    for round in 0.. {
+        if round % 1024 == 0 {
+            m.blocking(std::thread::yield_now);
+            if done(round) {
+                break;
+            }
+        }
         // SAFETY: slots of the table; nodes found in it, and in what they refer to, are reachable, hence alive.
         unsafe {
             let slot = table.add(random.below(TABLE));
@@ -58,17 +64,19 @@ fn mutate(nodes: &Nodes, seed: u64, rounds: usize, stack: StackScan) {
                 }
             }
         }
-        if round % 1024 == 0 {
-            m.blocking(std::thread::yield_now);
-        }
     }
 }
 
-fn run(nodes: &Nodes, threads: usize, rounds: usize) {
+/// Threads that go on until the heap has made so many cycles that ended well and so many that failed.
+fn run(nodes: &Nodes, threads: usize, cycles: u64, failures: u64) {
+    let done = |_| {
+        let stats = nodes.heap.stats();
+        stats.cycles >= cycles && (stats.failures >= failures || stats.degraded.is_some())
+    };
     std::thread::scope(|s| {
         for thread in 0..threads {
             let stack = if thread % 2 == 0 { StackScan::Conservative } else { StackScan::None };
-            s.spawn(move || mutate(nodes, thread as u64 * 7919 + 13, rounds, stack));
+            s.spawn(move || mutate(nodes, thread as u64 * 7919 + 13, stack, done));
         }
     });
 }
@@ -77,9 +85,8 @@ fn run(nodes: &Nodes, threads: usize, rounds: usize) {
 fn no_object_is_lost_under_concurrent_marking() {
     for snapshot in [Snapshot::Preimage, Snapshot::StopTheWorld] {
         let nodes = Nodes::new(heap(snapshot));
-        run(&nodes, 4, 1_000_000);
+        run(&nodes, 4, 100, 0);
         let stats = nodes.heap.stats();
-        assert!(stats.cycles >= 20, "{stats}");
         assert!(stats.degraded.is_some() || stats.snapshot != Snapshot::Preimage || stats.preimages > 1_000, "{stats}");
         assert_eq!((stats.failures, stats.fallbacks), (0, 0), "{stats}");
     }
@@ -89,34 +96,32 @@ fn no_object_is_lost_under_concurrent_marking() {
 fn workers_that_are_killed_or_stopped_cost_cycles_and_no_object() {
     let patience = Duration::from_millis(200);
     let nodes = Nodes::new(heap(Snapshot::Preimage).worker_chaos(2).worker_patience(patience));
-    run(&nodes, 2, 400_000);
+    run(&nodes, 2, 20, 10);
     let stats = nodes.heap.stats();
     if stats.degraded.is_some() {
-        eprintln!("skipped: {stats}");
-        return;
+        eprintln!("skipped: no workers here: {stats}");
     }
-    assert!(stats.failures > 0 && stats.cycles > 0, "{stats}");
 }
 
 #[test]
 fn a_small_pre_image_pool_delays_writers_and_loses_nothing() {
     let nodes = Nodes::new(heap(Snapshot::Preimage).preimage_limit(64 << 10));
-    run(&nodes, 3, 300_000);
+    run(&nodes, 3, 10, 0);
     let stats = nodes.heap.stats();
     if stats.degraded.is_some() {
         eprintln!("skipped: {stats}");
         return;
     }
     assert!(stats.pool_stalls > 0, "{stats}");
-    assert!(stats.cycles > 0, "{stats}");
 }
 
 #[test]
 fn stress_mode_makes_a_cycle_every_few_allocations() {
     let nodes = Nodes::new(Heap::builder(PlainPointers).limit(32 << 20).stress(500));
-    run(&nodes, 2, 100_000);
+    run(&nodes, 2, 200, 0);
     let stats = nodes.heap.stats();
-    assert!(stats.cycles + stats.failures > 100, "{stats}");
+    // One cycle serves the requests of both threads, at most.
+    assert!(stats.allocated_bytes / 32 >= 200 * 500 / 2, "{stats}");
 }
 
 #[test]
@@ -124,11 +129,11 @@ fn threads_attach_and_leave_during_cycles() {
     let nodes = Nodes::new(heap(Snapshot::Preimage));
     std::thread::scope(|s| {
         let nodes = &nodes;
-        s.spawn(move || mutate(nodes, 99, 300_000, StackScan::None));
+        s.spawn(move || mutate(nodes, 99, StackScan::None, |_| nodes.heap.stats().cycles >= 30));
         s.spawn(move || {
-            for seed in 0..30 {
+            for seed in 0..60 {
                 std::thread::scope(|s| {
-                    s.spawn(move || mutate(nodes, seed + 1, 3_000, StackScan::Conservative));
+                    s.spawn(move || mutate(nodes, seed + 1, StackScan::Conservative, |round| round >= 4096));
                 });
             }
         });
