@@ -9,9 +9,9 @@ use crate::mark::Packets;
 use crate::metadata::{MarkColour, Metadata};
 use crate::options::Options;
 use crate::roots::RootSet;
-use crate::space::{BlockState, BlockTable, Budget, Space, Taken, sweep_block};
+use crate::space::{BlockState, BlockTable, Budget, Space, Swept, Taken, sweep_block};
 use crate::stats::Ledger;
-use crate::unit::{BLOCK, BlockIndex, GRANULE, Geometry, Granules};
+use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE, Geometry, Granules};
 use crate::weak::{WeakReads, WeakTables};
 use palimpsest_runtime::barrier::{Barrier, Contents};
 use palimpsest_runtime::mapping::HeapMapping;
@@ -191,21 +191,27 @@ impl<E: Embedder> Core<E> {
     }
 
     /// Sweeps a block that is `Sweeping` by the caller and passes it back to its space.
-    pub(crate) fn sweep(&self, block: BlockIndex) {
-        let poison = |granule: usize, size: Granules| self.poison(block, granule, size);
-        let swept = sweep_block(&self.metadata, block, self.colour(), poison);
+    pub(crate) fn sweep(&self, block: BlockIndex) -> Swept {
+        let swept = sweep_block(&self.metadata, block, self.colour());
+        if self.options.poison {
+            self.poison(block);
+        }
         self.space(!self.geometry.is_traced(block)).put_swept(block, swept, &self.blocks, &self.budget);
+        swept
     }
 
-    /// Fills freed memory with a pattern, where that is asked for, so that a use after free is seen.
-    fn poison(&self, block: BlockIndex, granule: usize, size: Granules) {
-        if !self.options.poison {
-            return;
-        }
+    /// Fills a swept block's free memory with a pattern, so that a use after free is seen.
+    #[cold]
+    fn poison(&self, block: BlockIndex) {
         self.open_block(Taken::recycled_now(block));
-        // SAFETY: these granules are free, their block is this thread's while it sweeps, and its pages are open: the
-        // collector's own thread, which blocks SIGBUS, does not trap here.
-        unsafe { self.geometry.address(granule).as_ptr::<u8>().write_bytes(POISON, size.bytes()) };
+        let (mut at, end) = (block.granule(), block.granule() + BLOCK_GRANULES);
+        while at < end {
+            let next = self.metadata.skip_zero(at, end);
+            // SAFETY: these granules are free, their block is this thread's while it sweeps, and its pages are open: the
+            // collector's own thread, which blocks SIGBUS, does not trap here.
+            unsafe { self.geometry.address(at).as_ptr::<u8>().write_bytes(POISON, (next - at) * GRANULE) };
+            at = if next < end { next + self.metadata.size(next).0 } else { end };
+        }
     }
 
     /// Sweeps all that is unswept.

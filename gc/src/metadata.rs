@@ -201,6 +201,39 @@ impl Metadata {
         })
     }
 
+    /// Sixty-four granules from `granule`, a multiple of 64, on: a bit for each at which an object of this colour starts, and
+    /// one for each at which any object ends.
+    #[inline]
+    pub fn bitmaps(&self, granule: usize, colour: MarkColour) -> (u64, u64) {
+        /// The highest bit of each byte, gathered.
+        const fn gather(bytes: u64) -> u64 {
+            ((bytes & ENDS) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+        }
+        const BYTES: u64 = u64::from_ne_bytes([1; 8]);
+        let (mut starts, mut ends) = (0, 0);
+        for k in 0..8 {
+            let bytes = self.eight(granule + 8 * k);
+            // Per byte, without a carry into the next: a kind or a difference of colours that is not zero reaches 0x80.
+            let has_kind = (bytes & (BYTES * Kind::MASK as u64)) + BYTES * 0x7f;
+            let differs = ((bytes ^ (BYTES * colour.bits() as u64)) & (BYTES * COLOUR as u64)) + BYTES * 0x70;
+            starts |= gather(has_kind & !differs) << (8 * k);
+            ends |= gather(bytes) << (8 * k);
+        }
+        (starts, ends)
+    }
+
+    /// Of sixty-four granules from `granule`, a multiple of 64, on, declares those free whose bit is not set.
+    #[inline]
+    pub fn keep_only(&self, granule: usize, keep: u64) {
+        if keep == !0 {
+            return;
+        }
+        for (k, byte) in self.0[granule..granule + 64].iter().enumerate() {
+            let mask = 0u8.wrapping_sub((keep >> k) as u8 & 1);
+            byte.store(byte.load(Relaxed) & mask, Relaxed);
+        }
+    }
+
     /// Declares granules free.
     pub fn clear(&self, granule: usize, size: Granules) {
         for byte in &self.0[granule..granule + size.0] {

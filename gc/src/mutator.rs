@@ -276,11 +276,12 @@ impl<E: Embedder> Mutator<E> {
     fn sweep_for_room(&self, space: &Space) -> Option<Taken> {
         let core = self.core();
         while let Some(block) = space.take_unswept(&core.blocks) {
-            core.sweep(block);
-            let taken = space.take_recyclable(&core.blocks).or_else(|| {
-                use crate::space::BlockState::Free;
-                (core.blocks.get(block) == Free).then(|| space.take_free(&core.blocks, &core.budget)).flatten()
-            });
+            let swept = core.sweep(block);
+            let taken = if swept.is_empty() {
+                space.take_free(&core.blocks, &core.budget)
+            } else {
+                space.take_recyclable(&core.blocks)
+            };
             if taken.is_some() {
                 return taken;
             }

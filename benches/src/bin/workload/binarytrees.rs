@@ -1,0 +1,70 @@
+//! Binary-trees: the allocation rate of the smallest objects, and how it scales over threads.
+//!
+//! Nothing is written to after it was initialised, so the barrier has nothing to do but to let recycled memory through.
+//! A thread attaches itself for each depth, as a thread of a host program would for a piece of work; the one that waits
+//! for the others does so as blocked, so that no cycle waits for it.
+
+use std::ptr;
+use std::thread;
+
+use palimpsest::{Address, Error, Kind, Layout, StackScan};
+
+use crate::objects::{self, Mutator};
+use crate::report::Outcome;
+
+#[derive(Clone, Copy)]
+struct Tree {
+    left: *mut Tree,
+    right: *mut Tree,
+}
+
+impl Tree {
+    const LAYOUT: Layout = Layout::mask(0b11);
+}
+
+/// Runs the workload: trees up to depth `max`, over this many threads.
+pub(crate) fn run(mutator: &mut Mutator, max: u32, threads: u32) -> Result<Outcome, Error> {
+    let heap = mutator.heap().clone();
+    let kind = heap.define_layout(Tree::LAYOUT)?;
+    let mut sum = count(build(mutator, kind, max + 1));
+    let keep = build(mutator, kind, max);
+    let _keep = heap.handle(Address::from_ptr(keep));
+
+    for depth in (4..=max).step_by(2) {
+        let trees = 1 << (max - depth + 4);
+        let share = |mutator: &mut Mutator, from: u32| -> u64 {
+            (from..trees).step_by(threads as usize).map(|_| count(build(mutator, kind, depth))).sum()
+        };
+        let (heap, share) = (&heap, &share);
+        let nodes = thread::scope(|scope| {
+            let others: Vec<_> = (1..threads)
+                .map(|from| scope.spawn(move || Ok(share(&mut heap.attach(StackScan::Conservative)?, from))))
+                .collect();
+            let own = share(mutator, 0);
+            // All are joined in here: the end of the scope does not wait as a thread that the collector waits for.
+            mutator.blocking(|| {
+                let joined = others.into_iter().map(|thread| thread.join().expect("a worker panicked"));
+                joined.sum::<Result<u64, Error>>().map(|theirs| own + theirs)
+            })
+        })?;
+        sum += u64::from(depth) * nodes;
+    }
+    Ok(Outcome::new(sum + count(keep)))
+}
+
+/// A new tree of this depth, children first.
+fn build(mutator: &mut Mutator, kind: Kind, depth: u32) -> *mut Tree {
+    if depth == 0 {
+        return objects::new(mutator, kind, Tree { left: ptr::null_mut(), right: ptr::null_mut() });
+    }
+    let left = build(mutator, kind, depth - 1);
+    let right = build(mutator, kind, depth - 1);
+    objects::new(mutator, kind, Tree { left, right })
+}
+
+/// The nodes of a tree.
+fn count(tree: *const Tree) -> u64 {
+    // SAFETY: a node of a tree that the caller holds; no safepoint on the way.
+    let node = unsafe { &*tree };
+    if node.left.is_null() { 1 } else { 1 + count(node.left) + count(node.right) }
+}

@@ -1,0 +1,149 @@
+//! The command line: one subcommand a workload, and the collector's settings, which all of them take.
+
+use std::num::NonZero;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use palimpsest::{HeapBuilder, PlainPointers, Snapshot};
+
+const MIB: usize = 1 << 20;
+
+/// Runs one workload on the Palimpsest collector and prints one line of JSON.
+///
+/// Times are in seconds (_s) or milliseconds (_ms). cpu_s is user and system time of this process and of the workers
+/// that it has waited for. For msgmap and graph every operation is timed, from the end of one to the end of the next.
+/// The environment variable PEER replaces the name in the result.
+#[derive(Parser)]
+#[command(name = "workload")]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) workload: Workload,
+
+    /// Most MiB that the heap may hold [default: the collector's, half of physical memory]
+    #[arg(long, global = true, value_name = "MIB")]
+    heap_limit: Option<NonZero<usize>>,
+
+    /// How a cycle keeps the heap as it was when it began
+    #[arg(long, global = true, value_enum, default_value = "preimage")]
+    snapshot: SnapshotChoice,
+
+    /// Start a cycle at least every so many MiB allocated [default: the collector decides]
+    #[arg(long, global = true, value_name = "MIB")]
+    cycle_every: Option<NonZero<usize>>,
+
+    /// Print a line about every cycle on standard error
+    #[arg(long, global = true)]
+    gc_log: bool,
+
+    /// A cycle every so many allocations, each verified, and what it frees poisoned: slow, for finding bugs
+    #[arg(long, global = true, value_name = "ALLOCATIONS")]
+    stress: Option<NonZero<u64>>,
+}
+
+/// What to run. Sizes follow the programs for other collectors.
+#[derive(Clone, Copy, Subcommand)]
+pub(crate) enum Workload {
+    /// Ellis, Kovac and Boehm's GCBench: binary trees of many depths beside a live tree
+    ///
+    /// A stretch tree of depth MAX, dropped; a live tree of depth LIVE and an array of 4,000,000 doubles, kept; then
+    /// for the depths 4, 6 .. MAX, as many trees as make up twice the stretch tree, built top-down (child pointers
+    /// written into live nodes), and as many bottom-up. A node is two pointers and two 32-bit integers.
+    Gcbench {
+        /// Depth of the live tree
+        #[arg(default_value_t = 18, value_parser = clap::value_parser!(u32).range(1..=28))]
+        live: u32,
+        /// Depth of the stretch tree and of the deepest others
+        #[arg(default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=28))]
+        max: u32,
+    },
+    /// The Benchmarks Game's binary-trees: nothing but small short-lived objects, on one thread or several
+    ///
+    /// A stretch tree of depth N+1, dropped; a live one of depth N; for the depths 4, 6 .. N, 2^(N-depth+4) trees
+    /// built bottom-up, counted and dropped, dealt out over THREADS. A node is two pointers.
+    Binarytrees {
+        /// Depth of the live tree and of the deepest others
+        #[arg(value_name = "N", default_value_t = 18, value_parser = clap::value_parser!(u32).range(1..=28))]
+        depth: u32,
+        /// Threads that allocate, each attached to the heap
+        #[arg(default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+        threads: u32,
+    },
+    /// A window of messages with payloads, the oldest replaced each time: the longest insert is the figure
+    ///
+    /// An array of WINDOW slots; WINDOW x TIMES messages, message i into slot i mod WINDOW. A message is a node
+    /// (payload, the payload of the message before, its number) and a filled payload of 1024 bytes without pointers.
+    Msgmap {
+        /// Messages that are live at a time
+        #[arg(default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1..))]
+        window: u32,
+        /// How often the whole window is replaced
+        #[arg(default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..))]
+        times: u32,
+    },
+    /// Random pointer writes all over a big live graph: the adversary of a barrier that traps by page
+    ///
+    /// MIB x 16384 nodes of 64 bytes (four pointers to random earlier nodes, four words), all in one array. Each
+    /// operation rewires a random pointer in each of two random nodes and allocates a node that lives for 1024
+    /// operations. The build is reported as build_s and its latencies are not.
+    Graph {
+        /// MiB of nodes
+        #[arg(default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+        mib: u32,
+        /// Operations; 0 is one a node
+        #[arg(default_value_t = 0)]
+        ops: u64,
+    },
+}
+
+/// The collector's ways to keep the snapshot.
+#[derive(Clone, Copy, ValueEnum)]
+enum SnapshotChoice {
+    /// Concurrently: the write barrier saves a page before its first write
+    Preimage,
+    /// Not at all: every thread stands still while the heap is marked
+    Stw,
+}
+
+impl Workload {
+    /// The workload's name, as on the command line.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Gcbench { .. } => "gcbench",
+            Self::Binarytrees { .. } => "binarytrees",
+            Self::Msgmap { .. } => "msgmap",
+            Self::Graph { .. } => "graph",
+        }
+    }
+
+    /// Its two sizes, as they go into the result.
+    pub(crate) fn sizes(&self) -> String {
+        match self {
+            Self::Gcbench { live, max } => format!("{live} {max}"),
+            Self::Binarytrees { depth, threads } => format!("{depth} {threads}"),
+            Self::Msgmap { window, times } => format!("{window} {times}"),
+            Self::Graph { mib, ops } => format!("{mib} {ops}"),
+        }
+    }
+}
+
+impl Options {
+    /// Applies the collector's settings.
+    pub(crate) fn configure(&self, mut builder: HeapBuilder<PlainPointers>) -> HeapBuilder<PlainPointers> {
+        builder = builder.snapshot(match self.snapshot {
+            SnapshotChoice::Preimage => Snapshot::Preimage,
+            SnapshotChoice::Stw => Snapshot::StopTheWorld,
+        });
+        if let Some(mib) = self.heap_limit {
+            builder = builder.limit(mib.get().saturating_mul(MIB));
+        }
+        if let Some(mib) = self.cycle_every {
+            builder = builder.cycle_every(mib.get().saturating_mul(MIB));
+        }
+        if let Some(allocations) = self.stress {
+            builder = builder.stress(allocations.get());
+        }
+        if self.gc_log {
+            builder = builder.on_cycle(|record| eprintln!("{record}"));
+        }
+        builder
+    }
+}
