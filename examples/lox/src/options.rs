@@ -1,0 +1,101 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use palimpsest::Snapshot;
+
+use crate::heap::HeapOptions;
+
+const ABOUT: &str = "Runs programs in Lox, the language of the book Crafting Interpreters.";
+
+const LONG_ABOUT: &str = "\
+Runs programs in Lox, the language of the book Crafting Interpreters.
+
+With FILE, runs the program in it; with -, or when standard input is not a terminal, the program is read from \
+standard input. Otherwise starts a session in which every entry is run at once.
+
+All objects live in the heap of the Palimpsest garbage collector, which marks in a forked snapshot of the \
+process while the program goes on. The options let you watch it and push it around.";
+
+const AFTER_HELP: &str = "\
+Exit status: 0 if all went well, 64 for a wrong command line, 65 if the program has compile errors, 70 if it ended \
+with a run-time error (also Stack overflow. and Out of memory.), 74 if a file cannot be read or the output not be \
+written.
+
+Example: lox --gc-stats --cycle-every 16 program.lox";
+
+/// What the command line says.
+#[derive(Parser, Debug)]
+#[command(name = "lox", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+pub struct Options {
+    /// The program to run; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+
+    /// Most memory that the heap may take, in MiB [default: half of the machine's]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    heap_limit: Option<u64>,
+
+    /// How a collection cycle gets a frozen view of the heap
+    #[arg(long, value_name = "WAY", value_enum)]
+    snapshot: Option<SnapshotOption>,
+
+    /// Start a collection cycle at least every so many MiB of allocation
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
+    cycle_every: Option<u64>,
+
+    /// Print what the collector did to standard error when the program ends; json prints one line
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        value_enum,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "human"
+    )]
+    pub gc_stats: Option<StatsFormat>,
+
+    /// Print a line about every collection cycle to standard error
+    #[arg(long)]
+    gc_log: bool,
+
+    /// Run a collection cycle every N allocations, and verify the heap after each (slow)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    gc_stress: Option<u64>,
+}
+
+/// How a cycle keeps its snapshot.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SnapshotOption {
+    /// The page barrier saves what the program overwrites (the default); pauses do not grow with the heap
+    Preimage,
+    /// The program stands still while the heap is marked
+    Stw,
+}
+
+/// How statistics are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum StatsFormat {
+    /// For reading
+    Human,
+    /// One line, the last of standard error: an object with the member "gc"
+    Json,
+}
+
+impl Options {
+    /// The options that are the heap's.
+    pub fn heap(&self) -> HeapOptions {
+        let bytes = |mebibytes: u64| (mebibytes as usize) << 20;
+        HeapOptions {
+            limit: self.heap_limit.map(bytes),
+            snapshot: self.snapshot.map(|way| match way {
+                SnapshotOption::Preimage => Snapshot::Preimage,
+                SnapshotOption::Stw => Snapshot::StopTheWorld,
+            }),
+            cycle_every: self.cycle_every.map(bytes),
+            stress: self.gc_stress,
+            log: self.gc_log,
+        }
+    }
+}

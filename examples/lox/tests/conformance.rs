@@ -1,0 +1,75 @@
+//! The language: our own programs, which cover all of it by topic, and those of *Crafting Interpreters* where they lie
+//! beside the workspace. Each is run plain and with a verified collection cycle every few allocations.
+
+mod harness;
+
+use std::path::{Path, PathBuf};
+
+use harness::{judge, lox, programs_in, run};
+
+fn own_programs() -> Vec<PathBuf> {
+    let programs = programs_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs"));
+    assert!(programs.len() >= 50);
+    programs
+}
+
+/// The programs of the book, without those that are not for a whole Lox: `scanning` and `expressions` test parts of an
+/// interpreter, `limit` tests limits that are much higher here, and `benchmark` is for timing.
+fn programs_of_the_book() -> Vec<PathBuf> {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize().expect("the package's own folder");
+    let folder = package.join("../../../shared/lox-tests");
+    if !folder.is_dir() {
+        eprintln!("skipped: no folder shared/lox-tests beside the workspace");
+        return Vec::new();
+    }
+    let mut programs = programs_in(&folder);
+    programs.retain(|program| {
+        let topic = program.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        match topic {
+            Some("scanning" | "expressions" | "benchmark") => false,
+            Some("limit") => program.ends_with("stack_overflow.lox"),
+            _ => true,
+        }
+    });
+    programs
+}
+
+#[test]
+fn own_programs_do_what_they_say() {
+    judge(&own_programs(), false);
+}
+
+#[test]
+fn own_programs_do_what_they_say_under_stress() {
+    judge(&own_programs(), true);
+}
+
+#[test]
+fn programs_of_the_book_do_what_they_say() {
+    judge(&programs_of_the_book(), false);
+}
+
+#[test]
+fn programs_of_the_book_do_what_they_say_under_stress() {
+    judge(&programs_of_the_book(), true);
+}
+
+/// The programs that show the interpreter off. `rewriting` prints times and is only quick when optimised.
+#[test]
+fn showcase_programs_do_what_they_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
+    let (rewriting, others): (Vec<PathBuf>, Vec<PathBuf>) =
+        programs_in(&folder).into_iter().partition(|program| program.ends_with("rewriting.lox"));
+    judge(&others, false);
+    if cfg!(debug_assertions) {
+        eprintln!("skipped: rewriting.lox takes too long without optimisation");
+        return;
+    }
+    let outcome = run(lox().args(rewriting), b"");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(
+        outcome.stdout.ends_with("Every page of the library is as it should be.\n"),
+        "{}",
+        outcome.stdout
+    );
+}
