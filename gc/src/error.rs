@@ -11,7 +11,10 @@ pub enum Error {
     #[error(transparent)]
     Runtime(#[from] palimpsest_runtime::Error),
     /// More layouts without a header than the metadata can name.
-    #[error("a heap can have {} layouts without a header; give further types a header word (Kind::HEADED)", Kind::LAYOUTS)]
+    #[error(
+        "a heap can have {} layouts without a header; give further types a header word (Kind::HEADED)",
+        Kind::LAYOUTS
+    )]
     TooManyLayouts,
     /// The heap limit is too small to be used.
     #[error("a heap limit of {0} is too small: {1} is the least")]

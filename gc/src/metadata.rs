@@ -177,6 +177,9 @@ impl Metadata {
     /// From `granule` on, the first granule below `end` whose byte is not zero, or `end`.
     #[inline]
     pub fn skip_zero(&self, granule: usize, end: usize) -> usize {
+        if granule >= end {
+            return end;
+        }
         let mut at = granule & !7;
         let mut bytes = self.eight(at) & (!0 << (granule % 8 * 8));
         while bytes == 0 {
@@ -291,7 +294,9 @@ mod tests {
     fn zero_bytes_are_skipped_up_to_the_end() {
         let m = metadata();
         m.record(100, Granules(3), Kind::LEAF, MarkColour::FIRST);
-        for (from, end, found) in [(0, 4096, 100), (99, 4096, 100), (0, 64, 64), (101, 4096, 102), (103, 4096, 4096)] {
+        for (from, end, found) in
+            [(0, 4096, 100), (99, 4096, 100), (0, 64, 64), (101, 4096, 102), (103, 4096, 4096)]
+        {
             assert_eq!(m.skip_zero(from, end), found);
         }
         m.clear(100, Granules(3));

@@ -233,7 +233,11 @@ impl<E: Embedder> Mutator<E> {
         if let Some(block) = run.block() {
             let end = (run.end - core.geometry.base) / GRANULE;
             if let Some((start, end)) = next_room(&core, end, block.granule() + BLOCK_GRANULES, size) {
-                run.move_to(core.geometry.address(start).as_usize(), core.geometry.address(end).as_usize(), slow);
+                run.move_to(
+                    core.geometry.address(start).as_usize(),
+                    core.geometry.address(end).as_usize(),
+                    slow,
+                );
                 return true;
             }
             core.retire(run, leaf);
@@ -334,7 +338,8 @@ impl<E: Embedder> Mutator<E> {
                 }
                 if zeroed && !pristine {
                     // SAFETY: the new object's own pages, open, with nothing in them that anyone needs.
-                    let released = bytes >= ZERO_BY_RELEASE && unsafe { core.map.release(at, Bytes(len)) }.is_ok();
+                    let released =
+                        bytes >= ZERO_BY_RELEASE && unsafe { core.map.release(at, Bytes(len)) }.is_ok();
                     if !released {
                         // SAFETY: as above.
                         unsafe { at.as_ptr::<u8>().write_bytes(0, len) };

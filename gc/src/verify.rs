@@ -30,7 +30,8 @@ pub(crate) enum Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let holder = |held_by: &Option<Address>| held_by.map_or("a root".into(), |a| format!("the object at {a}"));
+        let holder =
+            |held_by: &Option<Address>| held_by.map_or("a root".into(), |a| format!("the object at {a}"));
         match self {
             Violation::NoObject { reference, held_by } => {
                 write!(f, "{} refers to {reference}, where no object starts", holder(held_by))
@@ -166,7 +167,9 @@ impl<E: Embedder> RootVisitor for Walk<'_, E> {
 
     fn word(&mut self, word: u64) {
         // A stale word may lead to an object that died and is not swept yet; it kept nothing alive.
-        let live = |granule: &usize| !self.settled || self.core.metadata.get(*granule).colour() == self.core.colour();
+        let live = |granule: &usize| {
+            !self.settled || self.core.metadata.get(*granule).colour() == self.core.colour()
+        };
         if let Some(granule) = self.core.find_object(word as usize).filter(live) {
             self.reach(granule);
         }

@@ -127,7 +127,9 @@ fn large_objects_come_zeroed_and_go() {
     let nodes = Nodes::new(heap(Snapshot::Preimage));
     let mut m = nodes.heap.attach(StackScan::None).unwrap();
     for round in 0..40 {
-        for (kind, bytes) in [(Kind::LEAF, 20 << 20), (Kind::UNIFORM, 5 << 20), (Kind::UNIFORM, 100_000), (Kind::LEAF, 40_000)] {
+        for (kind, bytes) in
+            [(Kind::LEAF, 20 << 20), (Kind::UNIFORM, 5 << 20), (Kind::UNIFORM, 100_000), (Kind::LEAF, 40_000)]
+        {
             let object = m.alloc(kind, bytes).unwrap();
             // SAFETY: the new object's bytes.
             let contents = unsafe { std::slice::from_raw_parts_mut(object.as_ptr(), bytes) };

@@ -10,7 +10,12 @@ use std::time::Duration;
 const TABLE: usize = 2_000;
 
 fn heap(snapshot: Snapshot) -> HeapBuilder<PlainPointers> {
-    Heap::builder(PlainPointers).limit(96 << 20).snapshot(snapshot).verify(true).poison(true).cycle_every(1 << 20)
+    Heap::builder(PlainPointers)
+        .limit(96 << 20)
+        .snapshot(snapshot)
+        .verify(true)
+        .poison(true)
+        .cycle_every(1 << 20)
 }
 
 /// Allocates and rewires at random, checking every node it meets, until `done`.
@@ -87,7 +92,10 @@ fn no_object_is_lost_under_concurrent_marking() {
         let nodes = Nodes::new(heap(snapshot));
         run(&nodes, 4, 100, 0);
         let stats = nodes.heap.stats();
-        assert!(stats.degraded.is_some() || stats.snapshot != Snapshot::Preimage || stats.preimages > 1_000, "{stats}");
+        assert!(
+            stats.degraded.is_some() || stats.snapshot != Snapshot::Preimage || stats.preimages > 1_000,
+            "{stats}"
+        );
         assert_eq!((stats.failures, stats.fallbacks), (0, 0), "{stats}");
     }
 }

@@ -31,7 +31,9 @@ pub enum Error {
     #[error("no write barrier here: {0}")]
     NoBarrier(#[from] crate::probe::Missing),
     /// As many heaps as the process may have exist already.
-    #[error("{0} heaps with a barrier exist in this process already; drop one, or use stop-the-world marking")]
+    #[error(
+        "{0} heaps with a barrier exist in this process already; drop one, or use stop-the-world marking"
+    )]
     TooManyHeaps(usize),
     /// The calling thread cannot take the barrier's signal.
     #[error(

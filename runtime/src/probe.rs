@@ -69,8 +69,11 @@ pub fn signal_delivery() -> Result<Found, Missing> {
         match uffd::features(door) {
             Err(errno) => closed.push((door, errno)),
             Ok(features) => {
-                let lacking: Vec<_> =
-                    uffd::NEEDED.iter().filter(|(_, bit)| features & bit == 0).map(|(name, _)| *name).collect();
+                let lacking: Vec<_> = uffd::NEEDED
+                    .iter()
+                    .filter(|(_, bit)| features & bit == 0)
+                    .map(|(name, _)| *name)
+                    .collect();
                 return if lacking.is_empty() {
                     Ok(Found { door, features, closed })
                 } else {
@@ -88,8 +91,8 @@ mod tests {
 
     #[test]
     fn a_refusal_names_every_door_and_what_to_change() {
-        let text = Missing::Closed(vec![(Door::SystemCall, Errno::PERM), (Door::Device, Errno::ACCESS)])
-            .to_string();
+        let text =
+            Missing::Closed(vec![(Door::SystemCall, Errno::PERM), (Door::Device, Errno::ACCESS)]).to_string();
         assert!(text.contains("/dev/userfaultfd") && text.contains("seccomp"), "{text}");
     }
 

@@ -150,7 +150,10 @@ fn the_worker_sees_the_heap_of_the_pause() {
             worker.watch(bench.barrier.control(), PATIENCE, || Verdict::GoOn).unwrap();
             preimages += bench.barrier.end_snapshot();
             assert_eq!(bench.record.figure(0).load(Relaxed), sum, "cycle {cycle}: not the heap of the pause");
-            assert!(bench.record.figure(1).load(Relaxed) <= newest, "cycle {cycle}: a word newer than the pause");
+            assert!(
+                bench.record.figure(1).load(Relaxed) <= newest,
+                "cycle {cycle}: a word newer than the pause"
+            );
             wrong_sides += u32::from(bench.record.figure(2).load(Relaxed) != sum);
         }
         done.store(true, SeqCst);
@@ -174,15 +177,16 @@ fn writers_wait_for_a_full_pool_and_go_on_when_the_snapshot_is_given_up() {
         let order = Order { barrier: &bench.barrier, record: &bench.record, cycle: 1, nice: 0 };
         // SAFETY: the world is stopped, the snapshot has begun, and the body only spins.
         let mut worker = unsafe {
-            worker::fork(&order, |_| loop {
-                std::hint::spin_loop();
+            worker::fork(&order, |_| {
+                loop {
+                    std::hint::spin_loop();
+                }
             })
         }
         .unwrap();
         drop(world);
         scope.spawn(|| bench.write(0, &account, &done));
-        let verdict =
-            || if bench.barrier.is_exhausted() { Verdict::Abandon } else { Verdict::GoOn };
+        let verdict = || if bench.barrier.is_exhausted() { Verdict::Abandon } else { Verdict::GoOn };
         let end = worker.watch(bench.barrier.control(), PATIENCE, verdict);
         assert_eq!(end, Err(Failure::Abandoned));
         assert_eq!(bench.barrier.end_snapshot(), 256);
@@ -204,8 +208,10 @@ fn a_stopped_worker_is_killed_when_its_patience_is_over() {
     let order = Order { barrier: &bench.barrier, record: &bench.record, cycle: 1, nice: 0 };
     // SAFETY: the world is stopped, the snapshot has begun, and the body only counts.
     let mut worker = unsafe {
-        worker::fork(&order, |_| loop {
-            bench.record.advance();
+        worker::fork(&order, |_| {
+            loop {
+                bench.record.advance();
+            }
         })
     }
     .unwrap();

@@ -119,6 +119,6 @@ fn print_stats(stats: &Stats, format: Option<StatsFormat>) {
     match format {
         None => {}
         Some(StatsFormat::Human) => complain(format_args!("{stats}\n")),
-        Some(StatsFormat::Json) => complain(format_args!("{}\n", serde_json::json!({ "gc": stats }))),
+        Some(StatsFormat::Json) => complain(format_args!("{}\n", serde_json::json!(stats))),
     }
 }

@@ -79,7 +79,7 @@ enum SnapshotOption {
 pub enum StatsFormat {
     /// For reading
     Human,
-    /// One line, the last of standard error: an object with the member "gc"
+    /// One line, the last of standard error: a JSON object
     Json,
 }
 

@@ -77,6 +77,12 @@ impl Mailbox {
         self.to_threads.notify_all();
     }
 
+    /// Whether the collector's thread has something better to do than background work.
+    pub(crate) fn is_wanted(&self) -> bool {
+        let state = self.state.lock();
+        state.wanted > state.begun || state.shutdown
+    }
+
     /// Whether the heap is going away.
     pub(crate) fn is_shut_down(&self) -> bool {
         self.state.lock().shutdown

@@ -59,6 +59,7 @@ impl<E: Embedder> Collector<E> {
             self.cycle(number);
             core.mailbox.ended();
             core.finish_sweep();
+            core.prepare_blocks();
         }
     }
 
@@ -104,7 +105,9 @@ impl<E: Embedder> Collector<E> {
             return Err("the kernel refused to open a page, and the barrier was given up".into());
         }
         match self.last_failure {
-            Some(why) if self.failed >= FAILURES_IN_A_ROW => Err(format!("the last {} cycles failed: {why}", self.failed)),
+            Some(why) if self.failed >= FAILURES_IN_A_ROW => {
+                Err(format!("the last {} cycles failed: {why}", self.failed))
+            }
             _ => Ok(Some(barrier)),
         }
     }

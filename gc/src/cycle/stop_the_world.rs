@@ -11,7 +11,11 @@ use palimpsest_runtime::mutator::StoppedWorld;
 use std::time::Instant;
 
 /// Stops the world and marks.
-pub(super) fn mark<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, fallback: Option<String>) -> Marking {
+pub(super) fn mark<E: Embedder>(
+    core: &Core<E>,
+    record: &mut CycleRecord,
+    fallback: Option<String>,
+) -> Marking {
     let start = Instant::now();
     let world = core.registry.stop_world();
     record.stop_ms = ms(start.elapsed());

@@ -268,7 +268,9 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             let meta = self.core.metadata.get(at);
             // Objects allocated since the snapshot have the colour as well. Scanning one reads words of a new object, and
             // what they refer to is alive or checked: it costs time and floats garbage, and does no harm.
-            if let Some(kind) = meta.start().filter(|kind| *kind != Kind::LEAF && meta.colour() == self.colour) {
+            if let Some(kind) =
+                meta.start().filter(|kind| *kind != Kind::LEAF && meta.colour() == self.colour)
+            {
                 self.scan(Entry::new(at, kind.bits()));
             }
             at += if meta.start().is_some() { self.core.metadata.size(at).0 } else { 1 };
@@ -297,7 +299,8 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             // A layout may name more words than this object has. A large object has no end in its metadata and counts
             // as a block here, which is more than a mask can name.
             let words = 64 - bits.leading_zeros() as usize;
-            let has = if words <= GRANULE / 8 { words } else { words.min(self.core.metadata.size(granule).0 * 2) };
+            let has =
+                if words <= GRANULE / 8 { words } else { words.min(self.core.metadata.size(granule).0 * 2) };
             let mut buffer = [0u64; BATCH];
             self.source.load(self.core.geometry.address(granule), &mut buffer[..has]);
             if has < words {

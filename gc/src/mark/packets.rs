@@ -136,7 +136,8 @@ impl Packets {
         if self.overflowed[0].load(Ordering::Acquire) == 0 {
             return None;
         }
-        let flagged = |flag: &AtomicU8| flag.load(Ordering::Relaxed) != 0 && flag.swap(0, Ordering::AcqRel) != 0;
+        let flagged =
+            |flag: &AtomicU8| flag.load(Ordering::Relaxed) != 0 && flag.swap(0, Ordering::AcqRel) != 0;
         let k = self.rescan.get(from as usize..)?.iter().position(flagged)?;
         Some(BlockIndex(from + k as u32))
     }
@@ -153,7 +154,10 @@ mod tests {
         assert_eq!(packets.take_empty(), None);
         packets.put_full(a, 7);
         packets.put_full(b, 8);
-        assert_eq!((packets.take_full(), packets.take_full(), packets.take_full()), (Some((b, 8)), Some((a, 7)), None));
+        assert_eq!(
+            (packets.take_full(), packets.take_full(), packets.take_full()),
+            (Some((b, 8)), Some((a, 7)), None)
+        );
         packets.put_empty(a);
         assert_eq!(packets.take_empty(), Some(a));
         packets.reset();

@@ -19,13 +19,17 @@ impl FreeBlocks {
         Self { words, lowest: 0 }
     }
 
+    /// The lowest free block.
+    pub(super) fn lowest(&mut self) -> Option<u32> {
+        self.lowest += self.words[self.lowest..].iter().position(|w| *w != 0)?;
+        Some(self.lowest as u32 * 64 + self.words[self.lowest].trailing_zeros())
+    }
+
     /// Takes the lowest free block.
     pub(super) fn take_one(&mut self) -> Option<u32> {
-        let k = self.lowest + self.words[self.lowest..].iter().position(|w| *w != 0)?;
-        let bit = self.words[k].trailing_zeros();
-        self.words[k] &= self.words[k] - 1;
-        self.lowest = k;
-        Some(k as u32 * 64 + bit)
+        let block = self.lowest()?;
+        self.words[self.lowest] &= self.words[self.lowest] - 1;
+        Some(block)
     }
 
     /// Takes the lowest run of `blocks` free blocks.
@@ -79,7 +83,10 @@ mod tests {
         assert_eq!(all, (0..70).collect::<Vec<_>>());
         free.put(66, 2);
         free.put(3, 1);
-        assert_eq!([free.take_one(), free.take_one(), free.take_one(), free.take_one()], [Some(3), Some(66), Some(67), None]);
+        assert_eq!(
+            [free.take_one(), free.take_one(), free.take_one(), free.take_one()],
+            [Some(3), Some(66), Some(67), None]
+        );
     }
 
     #[test]

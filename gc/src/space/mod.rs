@@ -24,6 +24,7 @@ use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, Granules};
 use free::FreeBlocks;
 use palimpsest_runtime::Bytes;
 use parking_lot::Mutex;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A block with less free room than this is left alone until the next cycle: opening its pages costs more than the room
@@ -70,6 +71,8 @@ pub struct Space {
 struct Inner {
     /// Which blocks are `Free`, counted from the space's first.
     free: FreeBlocks,
+    /// Free blocks whose pages are open and populated: they cost the thread that takes one nothing.
+    ready: VecDeque<BlockIndex>,
     recyclable: Vec<BlockIndex>,
     large: Vec<BlockIndex>,
     /// Blocks from here on and below `used_end` may be unswept.
@@ -103,6 +106,7 @@ impl Space {
     pub fn new(first: BlockIndex, blocks: u32) -> Self {
         let inner = Inner {
             free: FreeBlocks::new(blocks),
+            ready: VecDeque::new(),
             recyclable: Vec::new(),
             large: Vec::new(),
             sweep_at: first.0,
@@ -126,11 +130,11 @@ impl Space {
             return None;
         }
         let mut inner = self.inner.lock();
-        let Some(k) = inner.free.take_one() else {
+        let unprepared = |inner: &mut Inner| inner.free.take_one().map(|k| BlockIndex(self.first.0 + k));
+        let Some(block) = inner.ready.pop_front().or_else(|| unprepared(&mut inner)) else {
             budget.give_back(BLOCK);
             return None;
         };
-        let block = BlockIndex(self.first.0 + k);
         inner.used_end = inner.used_end.max(block.0 + 1);
         table.set(block, BlockState::Owned);
         Some(Taken { block, recycled: false, sweeps: inner.sweeps })
@@ -146,6 +150,25 @@ impl Space {
         let missed = taken.recycled && taken.sweeps != inner.sweeps;
         table.set(taken.block, if missed { BlockState::Sweeping } else { BlockState::Full });
         missed
+    }
+
+    /// A free block to open and populate ahead of its use, while fewer than `used` are ready; of those that were never used,
+    /// while fewer than `fresh` are. It goes to [`Space::put_ready`].
+    pub fn take_unready(&self, used: usize, fresh: usize) -> Option<BlockIndex> {
+        let mut inner = self.inner.lock();
+        let ready = inner.ready.len();
+        let next = inner.free.lowest()? + self.first.0;
+        if ready >= if next < inner.used_end { used } else { fresh } {
+            return None;
+        }
+        inner.free.take_one().map(|k| BlockIndex(self.first.0 + k))
+    }
+
+    /// Takes a block back that is ready.
+    pub fn put_ready(&self, block: BlockIndex) {
+        let mut inner = self.inner.lock();
+        inner.used_end = inner.used_end.max(block.0 + 1);
+        inner.ready.push_back(block);
     }
 
     /// A block to sweep. It is `Sweeping` by the caller, who passes it to [`Space::put_swept`].
@@ -191,7 +214,14 @@ impl Space {
             return None;
         }
         let mut inner = self.inner.lock();
-        let Some(k) = inner.free.take_run(blocks) else {
+        let run = inner.free.take_run(blocks).or_else(|| {
+            // Blocks that are ready may be what interrupts a long enough run.
+            while let Some(block) = inner.ready.pop_front() {
+                inner.free.put(block.0 - self.first.0, 1);
+            }
+            inner.free.take_run(blocks)
+        });
+        let Some(k) = run else {
             budget.give_back(large_bytes(size));
             return None;
         };

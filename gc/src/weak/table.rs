@@ -190,7 +190,10 @@ impl WeakTable {
         object: Address,
     ) -> Result<(), OutOfMemory> {
         let core = self.core_of(mutator);
-        debug_assert!(core.geometry.start_granule(object.as_usize()).is_some(), "{object} is no object of this heap");
+        debug_assert!(
+            core.geometry.start_granule(object.as_usize()).is_some(),
+            "{object} is no object of this heap"
+        );
         let mut slots = self.table.lock();
         slots.make_room().map_err(|_| OutOfMemory {
             requested: Bytes(slots.slots.len() * 2 * size_of::<[u64; 2]>()),
@@ -213,7 +216,11 @@ impl WeakTable {
 
     fn core_of<'m, E: Embedder>(&self, mutator: &'m Mutator<E>) -> &'m Core<E> {
         let core = mutator.heap().core();
-        assert_eq!(Arc::as_ptr(core).addr(), self.heap, "a weak table was used with a mutator of another heap");
+        assert_eq!(
+            Arc::as_ptr(core).addr(),
+            self.heap,
+            "a weak table was used with a mutator of another heap"
+        );
         core
     }
 }

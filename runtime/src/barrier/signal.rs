@@ -21,8 +21,9 @@ pub struct SignalDelivery {
 
 impl SignalDelivery {
     pub(super) fn new(heap: Arc<HeapMapping>, door: Door) -> Result<Self, Error> {
-        let uffd = Uffd::open(door)
-            .map_err(|errno| Error::advise(format!("opening {door}"), errno, "the probe had found it open"))?;
+        let uffd = Uffd::open(door).map_err(|errno| {
+            Error::advise(format!("opening {door}"), errno, "the probe had found it open")
+        })?;
         signal::install(trap::on_fault)
             .map_err(|errno| Error::system("installing the SIGBUS handler", errno))?;
         uffd.register(heap.base(), heap.half()).map_err(|errno| {
@@ -30,7 +31,11 @@ impl SignalDelivery {
                 Errno::BUSY => "the range is already tracked by another userfaultfd",
                 _ => "",
             };
-            Error::advise(format!("registering {} at {} for tracking", heap.half(), heap.base()), errno, advice)
+            Error::advise(
+                format!("registering {} at {} for tracking", heap.half(), heap.base()),
+                errno,
+                advice,
+            )
         })?;
         Ok(Self { uffd, heap })
     }
@@ -42,7 +47,9 @@ impl SignalDelivery {
 impl Delivery for SignalDelivery {
     fn arm(&self, pages: PageRange) -> Result<(), Error> {
         let (at, len) = self.heap.span(pages);
-        self.uffd.arm(at, len).map_err(|errno| Error::system(format!("write-protecting {len} at {at}"), errno))
+        self.uffd
+            .arm(at, len)
+            .map_err(|errno| Error::system(format!("write-protecting {len} at {at}"), errno))
     }
 
     #[inline]

@@ -41,7 +41,9 @@ impl Barrier {
                 PageWord::OPEN => return self.is_broken() || retries_left(page),
                 // Saved, and perhaps not yet unprotected by the thread that saved it: help. The word cannot
                 // change before this handler leaves, so this cannot undo a later arming.
-                _saved => return self.delivery.open(PageRange::new(page.0, page.0 + 1)).is_ok() || self.give_up(),
+                _saved => {
+                    return self.delivery.open(PageRange::new(page.0, page.0 + 1)).is_ok() || self.give_up();
+                }
             }
         }
     }

@@ -74,6 +74,16 @@ impl HeapMapping {
         memory::populated(&self.file)
     }
 
+    /// Populates pages for writing ahead of the first write to each. Kernels before 5.14 cannot, and then it is left to the
+    /// writes.
+    ///
+    /// The range is page-aligned and inside the heap; its contents stay as they are.
+    pub fn populate(&self, at: Address, len: Bytes) {
+        debug_assert!(at >= self.base && at.as_usize() + len.0 <= self.base.as_usize() + 2 * self.half.0);
+        // SAFETY: inside this mapping; populating changes no contents.
+        let _ = unsafe { memory::advise(at, len, Advise::Populate) };
+    }
+
     /// Gives whole pages back to the system; they read as zero afterwards.
     ///
     /// # Safety

@@ -8,10 +8,8 @@ use std::time::Duration;
 /// Waits until `word` is woken, differs from `expected`, a signal arrives, or `limit` has passed. The caller
 /// looks again at the word in every case.
 pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) {
-    let limit = limit.map(|d| rustix::fs::Timespec {
-        tv_sec: d.as_secs() as i64,
-        tv_nsec: d.subsec_nanos().into(),
-    });
+    let limit =
+        limit.map(|d| rustix::fs::Timespec { tv_sec: d.as_secs() as i64, tv_nsec: d.subsec_nanos().into() });
     // Every outcome means the same to the caller: look again.
     let _ = futex::wait(word, Flags::PRIVATE, expected, limit.as_ref());
 }

@@ -35,7 +35,7 @@ pub const CALLS: usize = Call::WorkerMap as usize + 1;
 mod switches {
     use super::{CALLS, Call};
     use crate::sys::Errno;
-    use std::sync::atomic::{AtomicI64, AtomicI32, Ordering::Relaxed};
+    use std::sync::atomic::{AtomicI32, AtomicI64, Ordering::Relaxed};
 
     static LET_THROUGH: [AtomicI64; CALLS] = [const { AtomicI64::new(0) }; CALLS];
     static FAILURES: [AtomicI64; CALLS] = [const { AtomicI64::new(0) }; CALLS];

@@ -23,9 +23,7 @@ fn io_errno(error: &std::io::Error) -> Errno {
 pub fn map_private(len: Bytes) -> Result<MmapMut, Error> {
     limits::check_address_space(len)?;
     check(Call::Map)
-        .and_then(|()| {
-            MmapOptions::new().len(len.0).no_reserve_swap().map_anon().map_err(|e| io_errno(&e))
-        })
+        .and_then(|()| MmapOptions::new().len(len.0).no_reserve_swap().map_anon().map_err(|e| io_errno(&e)))
         .map_err(|errno| Error::advise(format!("mapping {len} of memory"), errno, OVERCOMMIT))
 }
 

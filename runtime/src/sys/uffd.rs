@@ -55,12 +55,11 @@ fn open(door: Door) -> Result<OwnedFd, Errno> {
     let by_call = |flags| unsafe { rustix::mm::userfaultfd(flags) };
     match door {
         Door::SystemCall => by_call(flags),
-        Door::SystemCallUserOnly => by_call(
-            flags | UserfaultfdFlags::from_bits_retain(linux_raw_sys::general::UFFD_USER_MODE_ONLY),
-        ),
+        Door::SystemCallUserOnly => {
+            by_call(flags | UserfaultfdFlags::from_bits_retain(linux_raw_sys::general::UFFD_USER_MODE_ONLY))
+        }
         Door::Device => {
-            let node =
-                rustix::fs::open("/dev/userfaultfd", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+            let node = rustix::fs::open("/dev/userfaultfd", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
             raw::new(&node, flags.bits())
         }
     }
