@@ -29,6 +29,10 @@ const MEDIUM: usize = 1024;
 /// A large object of at least so many bytes is zeroed by giving its old memory back to the system, others by hand.
 const ZERO_BY_RELEASE: usize = 1 << 20;
 
+/// Blocks that are swept for one allocation while there are free ones: a heap that is mostly live has thousands without
+/// room, and sweeping them all is some milliseconds' work.
+const SWEEP_AT_ONCE: usize = 16;
+
 /// Whether a thread's stack and registers hold references.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum StackScan {
@@ -270,16 +274,20 @@ impl<E: Embedder> Mutator<E> {
         let taken = if !leaf && core.prefers_empty_blocks() {
             free().or_else(recyclable)
         } else {
-            recyclable().or_else(|| self.sweep_for_room(space)).or_else(free)
+            recyclable()
+                .or_else(|| self.sweep_for_room(space, SWEEP_AT_ONCE))
+                .or_else(free)
+                .or_else(|| self.sweep_for_room(space, usize::MAX))
         }?;
         core.open_block(taken);
         Some(taken)
     }
 
-    /// Sweeps until a block with room turns up.
-    fn sweep_for_room(&self, space: &Space) -> Option<Taken> {
+    /// Sweeps at most `blocks` blocks, until one with room turns up.
+    fn sweep_for_room(&self, space: &Space, blocks: usize) -> Option<Taken> {
         let core = self.core();
-        while let Some(block) = space.take_unswept(&core.blocks) {
+        for _ in 0..blocks {
+            let block = space.take_unswept(&core.blocks)?;
             let swept = core.sweep(block);
             let taken = if swept.is_empty() {
                 space.take_free(&core.blocks, &core.budget)

@@ -147,6 +147,7 @@ fn the_worker_sees_the_heap_of_the_pause() {
             }
             .unwrap();
             drop(world);
+            worker.begin();
             worker.watch(bench.barrier.control(), PATIENCE, || Verdict::GoOn).unwrap();
             preimages += bench.barrier.end_snapshot();
             assert_eq!(bench.record.figure(0).load(Relaxed), sum, "cycle {cycle}: not the heap of the pause");
@@ -185,6 +186,7 @@ fn writers_wait_for_a_full_pool_and_go_on_when_the_snapshot_is_given_up() {
         }
         .unwrap();
         drop(world);
+        worker.begin();
         scope.spawn(|| bench.write(0, &account, &done));
         let verdict = || if bench.barrier.is_exhausted() { Verdict::Abandon } else { Verdict::GoOn };
         let end = worker.watch(bench.barrier.control(), PATIENCE, verdict);
@@ -216,6 +218,7 @@ fn a_stopped_worker_is_killed_when_its_patience_is_over() {
     }
     .unwrap();
     drop(world);
+    worker.begin();
     worker.stop();
     let patience = Duration::from_millis(300);
     let end = worker.watch(bench.barrier.control(), patience, || Verdict::GoOn);

@@ -92,6 +92,10 @@ impl<E: Embedder> Collector<E> {
         let live = Bytes(core.ledger.last_live(&record) as usize);
         let allocated = core.allocated.load(Ordering::Relaxed);
         core.next_cycle_at.store(allocated + core.options.headroom(live).0 as u64, Ordering::Relaxed);
+        if record.failure.is_some() && core.mailbox.is_shut_down() {
+            // Given up because the heap goes away: nobody's trouble.
+            return;
+        }
         if core.options.verify {
             verify::or_abort(&core, &record);
         }

@@ -63,6 +63,7 @@ pub(super) fn mark<E: Embedder>(
         Ok(worker) => {
             enter_pause(record, start);
             drop(world);
+            worker.begin();
             watch(core, barrier, worker, record)
         }
         Err(error) => {

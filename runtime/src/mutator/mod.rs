@@ -21,15 +21,19 @@ pub use registry::{Registry, StoppedWorld};
 
 use crate::sys::{clock, futex, stack};
 use crate::unit::Address;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 const RUNNING: u32 = 0;
 const PARKED: u32 = 1;
 const BLOCKED: u32 = 2;
 
-/// Rounds of spinning before a thread sleeps. A pause is some hundred microseconds; waking from a sleep costs as much
-/// as several of these.
+/// Rounds of spinning before a thread sleeps.
 const SPINS: u32 = 200;
+
+/// For how long a stopped thread keeps its processor busy rather than sleep, where there are processors for all. A pause is
+/// half as long. A thread that sleeps leaves its processor to the new worker, and gets it back when that has used up its
+/// time slice: some milliseconds, where the pause itself was a fraction of one.
+const KEEP_PROCESSOR_NS: u64 = 1_000_000;
 
 /// What the collector knows of one attached thread.
 #[derive(Debug)]
@@ -58,7 +62,7 @@ impl Registry {
     #[inline(always)]
     pub fn stop_wanted(&self) -> bool {
         // Relaxed: a late look stops a little later. What follows the stop is ordered in `park`.
-        self.stop.load(std::sync::atomic::Ordering::Relaxed) != 0
+        self.stop.load(Relaxed) != 0
     }
 
     /// Parks the calling thread while the world is to be stopped. References that the caller holds in registers or on its
@@ -106,7 +110,9 @@ impl Registry {
                 if waiting_since == 0 {
                     waiting_since = clock::monotonic_ns();
                 }
-                if spins < SPINS {
+                let keep = spins < SPINS
+                    || (self.may_spin.load(Relaxed) && clock::monotonic_ns() - waiting_since < KEEP_PROCESSOR_NS);
+                if keep {
                     spins += 1;
                     std::hint::spin_loop();
                 } else {

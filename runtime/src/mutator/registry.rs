@@ -4,8 +4,8 @@ use super::{BLOCKED, MutatorState, RUNNING, SPINS};
 use crate::error::Error;
 use crate::sys::{futex, signal, stack};
 use parking_lot::{Mutex, MutexGuard};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 /// The attached threads of one heap, and the word that stops them.
@@ -18,6 +18,8 @@ pub struct Registry {
     pub(super) arrivals: AtomicU32,
     /// The longest that any thread was kept from running by the last stop, in nanoseconds.
     pub(super) longest_wait: AtomicU64,
+    /// Whether there are processors for all attached threads and the collector.
+    pub(super) may_spin: AtomicBool,
 }
 
 /// A stopped world: no attached thread runs. It goes on when this drops.
@@ -86,6 +88,7 @@ impl Registry {
     pub fn stop_world(&self) -> StoppedWorld<'_> {
         let threads = self.threads.lock();
         self.longest_wait.store(0, SeqCst);
+        self.may_spin.store(threads.len() < processors(), SeqCst);
         self.stop.store(1, SeqCst);
         for thread in threads.iter() {
             let mut spins = 0;
@@ -104,6 +107,12 @@ impl Registry {
         }
         StoppedWorld { registry: self, threads }
     }
+}
+
+/// Processors this process may use.
+fn processors() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 impl StoppedWorld<'_> {

@@ -19,6 +19,17 @@ pub fn wake_all(word: &AtomicU32) {
     let _ = futex::wake(word, Flags::PRIVATE, i32::MAX as u32);
 }
 
+/// As [`wait`], for a word in memory shared with other processes.
+pub fn wait_shared(word: &AtomicU32, expected: u32, limit: Duration) {
+    let limit = rustix::fs::Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
+    let _ = futex::wait(word, Flags::empty(), expected, Some(&limit));
+}
+
+/// As [`wake_all`], for a word in memory shared with other processes.
+pub fn wake_all_shared(word: &AtomicU32) {
+    let _ = futex::wake(word, Flags::empty(), i32::MAX as u32);
+}
+
 /// Lets another thread have this one's processor.
 pub fn yield_now() {
     rustix::thread::sched_yield();

@@ -84,8 +84,6 @@ pub unsafe fn map_file_read_only_at(at: Address, len: Bytes, fd: BorrowedFd<'_>)
 pub enum Advise {
     /// Children do not inherit the range.
     DontFork,
-    /// Back the range by huge pages where possible.
-    HugePages,
     /// Drop the contents: private memory reads as zero again.
     Discard,
     /// Drop the contents of a shared file's range: it reads as zero, and its pages go back to the system.
@@ -102,7 +100,6 @@ pub enum Advise {
 pub unsafe fn advise(at: Address, len: Bytes, advice: Advise) -> Result<(), Error> {
     let raw = match advice {
         Advise::DontFork => Advice::LinuxDontFork,
-        Advise::HugePages => Advice::LinuxHugepage,
         Advise::Discard => Advice::LinuxDontNeed,
         Advise::PunchHole => Advice::LinuxRemove,
         Advise::Populate => Advice::LinuxPopulateWrite,

@@ -91,6 +91,10 @@ pub struct Worker<'a> {
 
 /// Forks a worker that runs `body` on the snapshot. `body` returns whether its work is complete.
 ///
+/// The worker begins when it is told to ([`Worker::begin`]), which the caller does after it has let the world go on. A new
+/// process may well be given its parent's processor; it would use it for a time slice, some milliseconds, with the
+/// parent in the middle of the pause.
+///
 /// # Safety
 /// * The world is stopped, and the snapshot has begun, for the whole call.
 /// * `body`, which runs in the child, keeps to the rules of this module.
@@ -128,6 +132,7 @@ fn child(order: &Order<'_>, parent: rustix::process::Pid, body: impl FnOnce(&Sna
     if !process::become_worker(parent, order.nice) {
         process::exit_now(status::NO_PARENT);
     }
+    order.record.wait_for_go();
     let heap = order.barrier.heap();
     // SAFETY: the heap's range is not inherited (MADV_DONTFORK), so nothing is mapped there in this process.
     let mapped = unsafe { memory::map_file_read_only_at(heap.base(), heap.half(), heap.file()) };
@@ -151,6 +156,11 @@ pub enum Verdict {
 }
 
 impl Worker<'_> {
+    /// Lets the worker begin.
+    pub fn begin(&self) {
+        self.record.let_go();
+    }
+
     /// Waits until the worker has ended, asking `verdict` whenever `control` is raised and every few milliseconds while
     /// there is a reason to look. Kills the worker where that says so, or where its progress count stands still for
     /// `patience`. On return the worker is gone and reaped.

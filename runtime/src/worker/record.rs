@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::mapping::Shared;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sys::futex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Numbers that a worker's body may report besides.
@@ -15,31 +16,50 @@ const FIRST_FIGURE: usize = 3;
 
 /// A completion record in shared memory.
 #[derive(Debug)]
-pub struct Record(Shared<AtomicU64>);
+pub struct Record {
+    words: Shared<AtomicU64>,
+    /// 1 once the worker may begin.
+    go: Shared<AtomicU32>,
+}
 
 impl Record {
     /// An empty record.
     pub fn new() -> Result<Self, Error> {
-        Ok(Self(Shared::new("palimpsest-record", FIRST_FIGURE + FIGURES)?))
+        let words = Shared::new("palimpsest-record", FIRST_FIGURE + FIGURES)?;
+        Ok(Self { words, go: Shared::new("palimpsest-go", 1)? })
     }
 
     /// Prepares for a cycle's worker: nothing is complete.
     pub(super) fn begin(&self, cycle: u64) {
         debug_assert_ne!(cycle, 0);
-        for word in self.0.iter() {
+        for word in self.words.iter() {
             word.store(0, Ordering::Relaxed);
+        }
+        self.go[0].store(0, Ordering::Release);
+    }
+
+    /// Lets the worker begin.
+    pub(super) fn let_go(&self) {
+        self.go[0].store(1, Ordering::Release);
+        futex::wake_all_shared(&self.go[0]);
+    }
+
+    /// The worker's side: waits until it may begin. Async-signal-safe.
+    pub(super) fn wait_for_go(&self) {
+        while self.go[0].load(Ordering::Acquire) == 0 {
+            futex::wait_shared(&self.go[0], 0, Duration::from_millis(10));
         }
     }
 
     /// Counts a step forward. Async-signal-safe.
     #[inline]
     pub fn advance(&self) {
-        self.0[PROGRESS].fetch_add(1, Ordering::Relaxed);
+        self.words[PROGRESS].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Steps counted so far.
     pub fn progress(&self) -> u64 {
-        self.0[PROGRESS].load(Ordering::Relaxed)
+        self.words[PROGRESS].load(Ordering::Relaxed)
     }
 
     /// One of the body's own numbers.
@@ -47,23 +67,23 @@ impl Record {
     /// # Panics
     /// If `k` is not below [`FIGURES`].
     pub fn figure(&self, k: usize) -> &AtomicU64 {
-        &self.0[FIRST_FIGURE..][k]
+        &self.words[FIRST_FIGURE..][k]
     }
 
     /// The last thing a complete worker does. Async-signal-safe.
     pub(super) fn complete(&self, cycle: u64, cpu_ns: u64) {
-        self.0[CPU_NS].store(cpu_ns, Ordering::Relaxed);
+        self.words[CPU_NS].store(cpu_ns, Ordering::Relaxed);
         // Release: whoever sees the cycle's number sees its results. Pairs with `is_complete`.
-        self.0[CYCLE].store(cycle, Ordering::Release);
+        self.words[CYCLE].store(cycle, Ordering::Release);
     }
 
     /// Whether the worker of this cycle has completed.
     pub fn is_complete(&self, cycle: u64) -> bool {
-        self.0[CYCLE].load(Ordering::Acquire) == cycle
+        self.words[CYCLE].load(Ordering::Acquire) == cycle
     }
 
     /// CPU time that the last complete worker used.
     pub fn cpu_time(&self) -> Duration {
-        Duration::from_nanos(self.0[CPU_NS].load(Ordering::Relaxed))
+        Duration::from_nanos(self.words[CPU_NS].load(Ordering::Relaxed))
     }
 }
