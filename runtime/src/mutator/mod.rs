@@ -30,8 +30,8 @@ const BLOCKED: u32 = 2;
 /// Rounds of spinning before a thread sleeps.
 const SPINS: u32 = 200;
 
-/// For how long a stopped thread keeps its processor busy rather than sleep, where there are processors for all. A pause is
-/// half as long. A thread that sleeps leaves its processor to the new worker, and gets it back when that has used up its
+/// For how long a stopped thread, or the collector that waits for one to stop, keeps its processor busy rather than sleep,
+/// where there are processors for all. A pause is half as long. A thread that sleeps leaves its processor to the new worker, and gets it back when that has used up its
 /// time slice: some milliseconds, where the pause itself was a fraction of one.
 const KEEP_PROCESSOR_NS: u64 = 1_000_000;
 

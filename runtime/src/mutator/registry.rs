@@ -1,8 +1,8 @@
 //! The attached threads of one heap.
 
-use super::{BLOCKED, MutatorState, RUNNING, SPINS};
+use super::{BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNNING, SPINS};
 use crate::error::Error;
-use crate::sys::{futex, signal, stack};
+use crate::sys::{clock, futex, signal, stack};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -88,7 +88,9 @@ impl Registry {
     pub fn stop_world(&self) -> StoppedWorld<'_> {
         let threads = self.threads.lock();
         self.longest_wait.store(0, SeqCst);
-        self.may_spin.store(threads.len() < processors(), SeqCst);
+        let may_spin = threads.len() < processors();
+        self.may_spin.store(may_spin, SeqCst);
+        let start = clock::monotonic_ns();
         self.stop.store(1, SeqCst);
         for thread in threads.iter() {
             let mut spins = 0;
@@ -97,7 +99,7 @@ impl Registry {
                 if thread.state.load(SeqCst) != RUNNING {
                     break;
                 }
-                if spins < SPINS {
+                if spins < SPINS || (may_spin && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS) {
                     spins += 1;
                     std::hint::spin_loop();
                 } else {

@@ -26,14 +26,21 @@ impl Tree {
 pub(crate) fn run(mutator: &mut Mutator, max: u32, threads: u32) -> Result<Outcome, Error> {
     let heap = mutator.heap().clone();
     let kind = heap.define_layout(Tree::LAYOUT)?;
-    let mut sum = count(build(mutator, kind, max + 1));
+    let stretch = build(mutator, kind, max + 1);
+    let mut sum = count(mutator, stretch);
     let keep = build(mutator, kind, max);
     let _keep = heap.handle(Address::from_ptr(keep));
 
     for depth in (4..=max).step_by(2) {
         let trees = 1 << (max - depth + 4);
         let share = |mutator: &mut Mutator, from: u32| -> u64 {
-            (from..trees).step_by(threads as usize).map(|_| count(build(mutator, kind, depth))).sum()
+            let trees = (from..trees).step_by(threads as usize);
+            trees
+                .map(|_| {
+                    let tree = build(mutator, kind, depth);
+                    count(mutator, tree)
+                })
+                .sum()
         };
         let (heap, share) = (&heap, &share);
         let nodes = thread::scope(|scope| {
@@ -49,7 +56,7 @@ pub(crate) fn run(mutator: &mut Mutator, max: u32, threads: u32) -> Result<Outco
         })?;
         sum += u64::from(depth) * nodes;
     }
-    Ok(Outcome::new(sum + count(keep)))
+    Ok(Outcome::new(sum + count(mutator, keep)))
 }
 
 /// A new tree of this depth, children first.
@@ -62,9 +69,10 @@ fn build(mutator: &mut Mutator, kind: Kind, depth: u32) -> *mut Tree {
     objects::new(mutator, kind, Tree { left, right })
 }
 
-/// The nodes of a tree.
-fn count(tree: *const Tree) -> u64 {
-    // SAFETY: a node of a tree that the caller holds; no safepoint on the way.
-    let node = unsafe { &*tree };
-    if node.left.is_null() { 1 } else { 1 + count(node.left) + count(node.right) }
+/// The nodes of a tree. A safepoint at each, as a language's compiler would put at every call.
+fn count(mutator: &mut Mutator, tree: *const Tree) -> u64 {
+    mutator.poll();
+    // SAFETY: a node of a tree of which this frame and its callers hold what is still to be counted.
+    let Tree { left, right } = unsafe { *tree };
+    if left.is_null() { 1 } else { 1 + count(mutator, left) + count(mutator, right) }
 }

@@ -44,6 +44,7 @@ pub(crate) fn run(mutator: &mut Mutator, live: u32, max: u32) -> Result<Outcome,
     for i in 1..DOUBLES / 2 {
         // SAFETY: within the array.
         unsafe { doubles.add(i).write(1.0 / i as f64) };
+        mutator.poll();
     }
 
     for depth in (4..=max).step_by(2) {
@@ -59,7 +60,7 @@ pub(crate) fn run(mutator: &mut Mutator, live: u32, max: u32) -> Result<Outcome,
     }
     // SAFETY: within the array, which its handle keeps.
     let of_doubles = (unsafe { doubles.add(1000).read() } * 1e6) as u64;
-    Ok(Outcome::new(sum.wrapping_add(total(keep)).wrapping_add(of_doubles)))
+    Ok(Outcome::new(sum.wrapping_add(total(mutator, keep)).wrapping_add(of_doubles)))
 }
 
 /// Nodes of a tree.
@@ -109,9 +110,11 @@ fn path(mut tree: *const Tree, mut turns: u64) -> u64 {
     sum
 }
 
-/// Sums a whole tree.
-fn total(tree: *const Tree) -> u64 {
-    // SAFETY: a node of a tree that the caller holds; no safepoint on the way.
-    unsafe { tree.as_ref() }
-        .map_or(0, |node| node.sum().wrapping_add(total(node.left)).wrapping_add(total(node.right)))
+/// Sums a whole tree. A safepoint at each node, as a language's compiler would put at every call.
+fn total(mutator: &mut Mutator, tree: *const Tree) -> u64 {
+    mutator.poll();
+    // SAFETY: a node of a tree that a handle keeps.
+    unsafe { tree.as_ref() }.map_or(0, |node| {
+        node.sum().wrapping_add(total(mutator, node.left)).wrapping_add(total(mutator, node.right))
+    })
 }

@@ -71,6 +71,7 @@ pub(crate) fn run(mutator: &mut Mutator, mib: u32, ops: u64) -> Result<Outcome, 
         latency.lap();
     }
     for index in (0..count as usize).step_by(16) {
+        mutator.poll();
         // SAFETY: as above.
         sum += unsafe { (**nodes.add(index)).edges.iter().map(|&to| (*to).id).sum::<u64>() };
     }

@@ -54,6 +54,7 @@ pub(crate) fn run(mutator: &mut Mutator, window: u32, times: u32) -> Result<Outc
         latency.lap();
     }
     for slot in 0..window as usize {
+        mutator.poll();
         // SAFETY: every slot was filled, and since the second round with a message that has one before it.
         unsafe {
             let message = &**map.add(slot);
