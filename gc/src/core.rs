@@ -25,6 +25,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 /// Blocks that were never used and are made ready ahead of their use: 4 MiB, a few milliseconds of allocation.
 const FRESH_READY: usize = 64;
 
+/// Blocks that are made ready by one pair of system calls: each call interrupts all processors the mutators run on.
+const READY_AT_ONCE: u32 = 16;
+
 /// What freed memory is filled with when poisoning is on.
 const POISON: u8 = 0xdb;
 
@@ -230,13 +233,13 @@ impl<E: Embedder> Core<E> {
     /// costs a system call's share and a second fault otherwise, a new one its first. Stops when a cycle is wanted.
     pub(crate) fn prepare_blocks(&self) {
         let Some(barrier) = &self.barrier else { return };
-        let used = self.options.headroom(Bytes(0)).0 / BLOCK;
         while !self.mailbox.is_wanted()
-            && let Some(block) = self.traced.take_unready(used, FRESH_READY)
+            && let Some(blocks) = self.traced.take_unready(READY_AT_ONCE, FRESH_READY)
         {
-            barrier.open(block.pages(), Contents::Nothing);
-            self.map.populate(self.geometry.block_address(block), Bytes(BLOCK));
-            self.traced.put_ready(block);
+            let [first, end] = [blocks.start, blocks.end].map(|block| BlockIndex(block).pages().start.0);
+            barrier.open(PageRange::new(first, end), Contents::Nothing);
+            self.map.populate(self.geometry.block_address(BlockIndex(blocks.start)), Bytes(blocks.len() * BLOCK));
+            self.traced.put_ready(blocks);
         }
     }
 

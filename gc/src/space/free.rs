@@ -32,6 +32,22 @@ impl FreeBlocks {
         Some(block)
     }
 
+    /// Takes free blocks from `first`, which is free, on: up to the next used one, and at most `most`. How many.
+    pub(super) fn take_from(&mut self, first: u32, most: u32) -> u32 {
+        let total = self.words.len() as u32 * 64;
+        let last = first.saturating_add(most).min(total);
+        let is_free = |k: &u32| self.words[(k / 64) as usize] >> (k % 64) & 1 != 0;
+        let blocks = (first..last).take_while(is_free).count() as u32;
+        self.take(first, blocks);
+        blocks
+    }
+
+    fn take(&mut self, first: u32, blocks: u32) {
+        for k in first..first + blocks {
+            self.words[(k / 64) as usize] &= !(1 << (k % 64));
+        }
+    }
+
     /// Takes the lowest run of `blocks` free blocks.
     pub(super) fn take_run(&mut self, blocks: u32) -> Option<u32> {
         let (mut start, mut found) = (0, 0);
@@ -56,9 +72,7 @@ impl FreeBlocks {
                 at += run;
             }
         }
-        for k in start..start + blocks {
-            self.words[(k / 64) as usize] &= !(1 << (k % 64));
-        }
+        self.take(start, blocks);
         Some(start)
     }
 
@@ -99,6 +113,14 @@ mod tests {
         assert_eq!(free.take_run(20), Some(10));
         assert_eq!((free.take_run(20), free.take_run(19)), (None, Some(181)));
         assert_eq!(free.take_one(), None);
+    }
+
+    #[test]
+    fn neighbours_are_taken_up_to_a_used_one_or_so_many() {
+        let mut free = FreeBlocks::new(100);
+        assert_eq!((free.take_from(0, 70), free.lowest()), (70, Some(70)));
+        free.put(10, 3);
+        assert_eq!((free.take_from(10, 16), free.take_from(90, 200)), (3, 10));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use free::FreeBlocks;
 use palimpsest_runtime::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A block with less free room than this is left alone until the next cycle: opening its pages costs more than the room
@@ -152,23 +153,23 @@ impl Space {
         missed
     }
 
-    /// A free block to open and populate ahead of its use, while fewer than `used` are ready; of those that were never used,
-    /// while fewer than `fresh` are. It goes to [`Space::put_ready`].
-    pub fn take_unready(&self, used: usize, fresh: usize) -> Option<BlockIndex> {
+    /// Free blocks next to each other, at most `most`, to open and populate ahead of their use: any that were used before,
+    /// and of the others while fewer than `fresh` are ready. They go to [`Space::put_ready`].
+    pub fn take_unready(&self, most: u32, fresh: usize) -> Option<Range<u32>> {
         let mut inner = self.inner.lock();
-        let ready = inner.ready.len();
-        let next = inner.free.lowest()? + self.first.0;
-        if ready >= if next < inner.used_end { used } else { fresh } {
+        let first = inner.free.lowest()?;
+        if self.first.0 + first >= inner.used_end && inner.ready.len() >= fresh {
             return None;
         }
-        inner.free.take_one().map(|k| BlockIndex(self.first.0 + k))
+        let blocks = inner.free.take_from(first, most);
+        Some(self.first.0 + first..self.first.0 + first + blocks)
     }
 
-    /// Takes a block back that is ready.
-    pub fn put_ready(&self, block: BlockIndex) {
+    /// Takes blocks back that are ready.
+    pub fn put_ready(&self, blocks: Range<u32>) {
         let mut inner = self.inner.lock();
-        inner.used_end = inner.used_end.max(block.0 + 1);
-        inner.ready.push_back(block);
+        inner.used_end = inner.used_end.max(blocks.end);
+        inner.ready.extend(blocks.map(BlockIndex));
     }
 
     /// A block to sweep. It is `Sweeping` by the caller, who passes it to [`Space::put_swept`].

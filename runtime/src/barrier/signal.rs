@@ -40,8 +40,9 @@ impl SignalDelivery {
         Ok(Self { uffd, heap })
     }
 
-    /// How much one call protects at most: a writer to any page of it may have to wait that long.
-    pub(super) const ARM_AT_ONCE: u32 = 128;
+    /// How many pages one call protects at most. Each call interrupts all processors the mutators run on, and a writer to any
+    /// of its pages may have to wait for it: some 50 microseconds.
+    pub(super) const ARM_AT_ONCE: u32 = 512;
 }
 
 impl Delivery for SignalDelivery {
