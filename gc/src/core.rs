@@ -238,7 +238,8 @@ impl<E: Embedder> Core<E> {
         {
             let [first, end] = [blocks.start, blocks.end].map(|block| BlockIndex(block).pages().start.0);
             barrier.open(PageRange::new(first, end), Contents::Nothing);
-            self.map.populate(self.geometry.block_address(BlockIndex(blocks.start)), Bytes(blocks.len() * BLOCK));
+            self.map
+                .populate(self.geometry.block_address(BlockIndex(blocks.start)), Bytes(blocks.len() * BLOCK));
             self.traced.put_ready(blocks);
         }
     }

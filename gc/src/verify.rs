@@ -144,10 +144,10 @@ impl<E: Embedder> Walk<'_, E> {
                 let in_mask = k < 64 && layout.bits() >> k & 1 != 0;
                 if kind == Kind::CONSERVATIVE {
                     self.word(word);
-                } else if in_mask || layout.tail().is_some_and(|from| k >= from) {
-                    if let Some(object) = self.core.embedder.decode(word) {
-                        self.object(object);
-                    }
+                } else if (in_mask || layout.tail().is_some_and(|from| k >= from))
+                    && let Some(object) = self.core.embedder.decode(word)
+                {
+                    self.object(object);
                 }
             }
         }

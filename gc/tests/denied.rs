@@ -133,5 +133,8 @@ fn workers_without_a_heap_are_given_up() {
         return;
     }
     assert!(stats.failures >= 2 && stats.cycles >= 4 && stats.fallbacks >= 4, "{stats}");
-    assert!(stats.last_trouble.as_deref().is_some_and(|why| why.contains("could not map the heap")), "{stats}");
+    assert!(
+        stats.last_trouble.as_deref().is_some_and(|why| why.contains("could not map the heap")),
+        "{stats}"
+    );
 }

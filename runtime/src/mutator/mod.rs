@@ -111,7 +111,8 @@ impl Registry {
                     waiting_since = clock::monotonic_ns();
                 }
                 let keep = spins < SPINS
-                    || (self.may_spin.load(Relaxed) && clock::monotonic_ns() - waiting_since < KEEP_PROCESSOR_NS);
+                    || (self.may_spin.load(Relaxed)
+                        && clock::monotonic_ns() - waiting_since < KEEP_PROCESSOR_NS);
                 if keep {
                     spins += 1;
                     std::hint::spin_loop();

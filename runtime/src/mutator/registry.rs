@@ -4,8 +4,8 @@ use super::{BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNNING, SPINS};
 use crate::error::Error;
 use crate::sys::{clock, futex, signal, stack};
 use parking_lot::{Mutex, MutexGuard};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// The attached threads of one heap, and the word that stops them.

@@ -18,10 +18,10 @@ fn cgroup_limit() -> Option<usize> {
     let mut at = std::path::PathBuf::from("/sys/fs/cgroup").join(path.trim_start_matches('/'));
     let mut lowest = None;
     while at.starts_with("/sys/fs/cgroup") {
-        if let Ok(text) = std::fs::read_to_string(at.join("memory.max")) {
-            if let Ok(limit) = text.trim().parse::<usize>() {
-                lowest = Some(lowest.map_or(limit, |l: usize| l.min(limit)));
-            }
+        if let Ok(text) = std::fs::read_to_string(at.join("memory.max"))
+            && let Ok(limit) = text.trim().parse::<usize>()
+        {
+            lowest = Some(lowest.map_or(limit, |l: usize| l.min(limit)));
         }
         if !at.pop() {
             break;
