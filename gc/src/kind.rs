@@ -93,13 +93,13 @@ impl Layout {
         if self.tail == Self::NO_TAIL { None } else { Some(self.tail as usize) }
     }
 
-    /// As one number, for a table that is read without a lock.
+    /// As numbers, for a table that is read without a lock. All zero is a layout without references.
     pub(crate) const fn pack(self) -> [u64; 2] {
-        [self.mask, self.tail as u64]
+        [self.mask, !self.tail as u64]
     }
 
     pub(crate) const fn unpack(packed: [u64; 2]) -> Self {
-        Self { mask: packed[0], tail: packed[1] as u16 }
+        Self { mask: packed[0], tail: !(packed[1] as u16) }
     }
 }
 
@@ -116,6 +116,7 @@ mod tests {
         let layout = Layout::mask(0b1011).with_tail(3);
         assert_eq!(Layout::unpack(layout.pack()), layout);
         assert_eq!((layout.bits(), layout.tail()), (0b011, Some(3)));
+        assert_eq!(Layout::unpack([0, 0]), Layout::leaf());
         assert_eq!((Layout::words().bits(), Layout::words().tail()), (0, Some(0)));
     }
 }

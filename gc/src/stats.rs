@@ -4,6 +4,7 @@ use crate::options::Snapshot;
 use palimpsest_runtime::Bytes;
 use parking_lot::Mutex;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// One cycle.
@@ -274,7 +275,8 @@ impl Ledger {
     /// Enters a cycle.
     pub(crate) fn enter(&self, record: CycleRecord) {
         if let Some(listener) = &self.listener {
-            listener(&record);
+            // A listener that panics has said so; the collector, for which all threads wait, goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| listener(&record)));
         }
         let mut totals = self.totals.lock();
         let t = &mut *totals;

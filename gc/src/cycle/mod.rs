@@ -31,6 +31,18 @@ use std::time::Instant;
 /// Workers that may fail in a row before the collector does without.
 const FAILURES_IN_A_ROW: u32 = 2;
 
+/// A collector that panics has found its own state to be wrong, and all threads would wait for it for ever: after the
+/// panic's message the process stops.
+struct StopOnUnwind;
+
+impl Drop for StopOnUnwind {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
 /// How a cycle's marking went.
 enum Marking {
     Complete(Tally),
@@ -54,6 +66,7 @@ impl<E: Embedder> Collector<E> {
     pub(crate) fn run(mut self) {
         // The host's handlers have no business in this thread, nor in the workers it forks.
         signal::block_all();
+        let _stop = StopOnUnwind;
         let core = self.core.clone();
         while let Some(number) = core.mailbox.next() {
             self.cycle(number);

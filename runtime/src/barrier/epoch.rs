@@ -88,7 +88,7 @@ mod tests {
                     }
                 });
             }
-            for _ in 0..2_000 {
+            for _ in 0..300 {
                 value.fetch_add(1, SeqCst);
                 epoch.synchronize();
             }

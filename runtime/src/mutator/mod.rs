@@ -43,11 +43,23 @@ pub struct MutatorState {
     stack_top: AtomicUsize,
     /// The stack's highest address, if this thread's stack is to be scanned.
     stack_base: Option<Address>,
+    /// The thread's number in the kernel.
+    thread: u32,
 }
 
 impl MutatorState {
     fn new(stack_base: Option<Address>) -> Self {
-        Self { state: AtomicU32::new(RUNNING), stack_top: AtomicUsize::new(0), stack_base }
+        let thread = clock::thread_id();
+        Self { state: AtomicU32::new(RUNNING), stack_top: AtomicUsize::new(0), stack_base, thread }
+    }
+
+    /// Notes the end of a thread that ended without detaching, if it did: it can be waited for no longer, and it has no
+    /// stack any more.
+    fn note_end(&self) {
+        if !clock::thread_exists(self.thread) {
+            self.stack_top.store(0, SeqCst);
+            self.state.store(BLOCKED, SeqCst);
+        }
     }
 
     /// The part of the stack to scan, lowest address first. Meaningful while the thread is stopped.

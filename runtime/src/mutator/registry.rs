@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+/// For how long a thread may take to stop before it is looked after.
+const LOOK_AFTER: Duration = Duration::from_millis(500);
+
 /// The attached threads of one heap, and the word that stops them.
 #[derive(Debug, Default)]
 pub struct Registry {
@@ -103,7 +106,10 @@ impl Registry {
                     spins += 1;
                     std::hint::spin_loop();
                 } else {
-                    futex::wait(&self.arrivals, seen, None);
+                    futex::wait(&self.arrivals, seen, Some(LOOK_AFTER));
+                    if self.arrivals.load(SeqCst) == seen {
+                        thread.note_end();
+                    }
                 }
             }
         }
@@ -168,6 +174,16 @@ mod tests {
             done.store(true, SeqCst);
         });
         assert!(registry.is_empty());
+    }
+
+    #[test]
+    fn a_thread_that_ends_attached_is_not_waited_for() {
+        let registry = Registry::new();
+        std::thread::scope(|s| {
+            s.spawn(|| registry.attach(true, false).unwrap());
+        });
+        let world = registry.stop_world();
+        assert_eq!(world.threads()[0].stack(), None);
     }
 
     #[test]

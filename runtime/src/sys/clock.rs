@@ -1,4 +1,4 @@
-//! Clocks, and who is asking. All of it is async-signal-safe.
+//! Clocks, and who is asking. All but [`thread_exists`] is async-signal-safe.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -18,4 +18,9 @@ pub fn process_cpu_ns() -> u64 {
 /// The calling thread's number in the kernel.
 pub fn thread_id() -> u32 {
     rustix::thread::gettid().as_raw_nonzero().get() as u32
+}
+
+/// Whether this process still has a thread of this number. Where that cannot be told, it has.
+pub fn thread_exists(id: u32) -> bool {
+    rustix::fs::access(format!("/proc/self/task/{id}"), rustix::fs::Access::EXISTS) != Err(super::Errno::NOENT)
 }

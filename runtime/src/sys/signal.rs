@@ -62,11 +62,6 @@ pub fn install(hook: Hook) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Whether `SIGBUS` still comes to our handler, or somebody put another in its place.
-pub fn is_installed() -> bool {
-    current().is_ok_and(|action| action.sa_sigaction == on_sigbus as *const () as usize)
-}
-
 extern "C" fn on_sigbus(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: errno is a thread's own; it is put back as the interrupted code left it.
     let errno = unsafe { *libc::__errno_location() };
