@@ -11,8 +11,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use palimpsest_runtime::PageRange;
 use palimpsest_runtime::barrier::Contents;
 
-mod support;
-use support::{Armed, PAGES};
+#[path = "support/armed.rs"]
+mod armed;
+use armed::{Armed, PAGES};
 
 fn arm(criterion: &mut Criterion) {
     let armed = match Armed::new() {

@@ -61,8 +61,6 @@ pub(crate) struct Core<E> {
     pub(crate) ledger: Ledger,
     /// Bytes allocated since the heap was made, counted when a thread leaves a run.
     pub(crate) allocated: AtomicU64,
-    /// The last cycle that ended well.
-    pub(crate) completed: AtomicU64,
     /// [`Core::allocated`] at which the next cycle begins; `u64::MAX` once it has been asked for.
     pub(crate) next_cycle_at: AtomicU64,
     /// Allocations left until the stress mode starts its next cycle.
@@ -106,7 +104,6 @@ impl<E: Embedder> Core<E> {
             mailbox: Mailbox::default(),
             ledger,
             allocated: AtomicU64::new(0),
-            completed: AtomicU64::new(0),
             next_cycle_at: AtomicU64::new(options.first_cycle_at().0 as u64),
             stress_left: AtomicUsize::new(options.stress.unwrap_or(0) as usize),
             embedder,

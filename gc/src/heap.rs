@@ -22,6 +22,10 @@ use std::thread::JoinHandle;
 /// The smallest heap limit: a few blocks for each of a few threads.
 const LEAST_LIMIT: Bytes = Bytes::mib(1);
 
+/// What is said of a heap whose barrier had to be given up.
+pub(crate) const BROKEN: &str =
+    "the kernel refused to open a page, so the write barrier was given up: every cycle stops the world";
+
 /// A garbage-collected heap.
 ///
 /// This is a handle: clones are the same heap. The heap goes away, with the collector's thread, when the last handle and
@@ -51,6 +55,9 @@ impl<E: Embedder> Heap<E> {
 
     /// Attaches the calling thread. The mutator cannot leave it.
     ///
+    /// With [`StackScan::Conservative`] the thread runs on its own stack at every safepoint: the stack of a coroutine is
+    /// not known here, and a scan of all between the two would fault. Scan such stacks as root ranges.
+    ///
     /// # Errors
     /// Where the thread blocks `SIGBUS`, by which the write barrier works, or its stack cannot be found.
     pub fn attach(&self, stack: StackScan) -> Result<Mutator<E>, Error> {
@@ -78,6 +85,9 @@ impl<E: Embedder> Heap<E> {
         if let Some(barrier) = &core.barrier {
             let counts = barrier.counts();
             stats.delivery = "signal";
+            if barrier.is_broken() {
+                stats.degraded = Some(BROKEN.into());
+            }
             stats.trapped_pages = counts.trapped;
             stats.opened_pages = counts.opened;
             stats.preimages = counts.preimages;
@@ -122,6 +132,10 @@ impl<E: Embedder> fmt::Debug for Heap<E> {
 impl<E: Embedder> Drop for Inner<E> {
     fn drop(&mut self) {
         self.core.mailbox.shut_down();
+        if let Some(barrier) = &self.core.barrier {
+            // Perhaps the collector is waiting for a worker.
+            barrier.control().raise();
+        }
         if let Some(collector) = self.collector.take()
             // A listener may drop the last handle, on the collector's own thread.
             && collector.thread().id() != std::thread::current().id()
@@ -197,7 +211,7 @@ impl<E: Embedder> HeapBuilder<E> {
         self
     }
 
-    /// Fills freed memory with a pattern, so that a use after free is seen.
+    /// Fills the memory of freed small objects with a pattern, so that a use after free is seen.
     pub fn poison(mut self, poison: bool) -> Self {
         self.options.poison = poison;
         self
@@ -223,7 +237,8 @@ impl<E: Embedder> HeapBuilder<E> {
         self
     }
 
-    /// Calls `listener` with every cycle's record, on the collector's thread.
+    /// Calls `listener` with every cycle's record, on the collector's thread. That thread has all signals blocked: the
+    /// listener does not write to the heap. The next cycle waits for it.
     pub fn on_cycle(mut self, listener: impl Fn(&CycleRecord) + Send + Sync + 'static) -> Self {
         self.listener = Some(Box::new(listener));
         self

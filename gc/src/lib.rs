@@ -48,6 +48,14 @@
 //! The heap is not inherited by children of the process: after a `fork` the child must not touch it.
 #![cfg(target_os = "linux")]
 
+#[doc = include_str!("../../README.md")]
+#[cfg(doctest)]
+struct Readme;
+
+#[doc = include_str!("../../docs/src/embedding.md")]
+#[cfg(doctest)]
+struct Guide;
+
 mod core;
 mod cycle;
 mod embedder;

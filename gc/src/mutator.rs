@@ -21,7 +21,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 /// An object larger than this, in bytes, that does not fit into the current run goes to the overflow run.
 const MEDIUM: usize = 1024;
@@ -161,8 +161,8 @@ impl<E: Embedder> Mutator<E> {
         loop {
             let ticket = self.core().mailbox.request();
             self.wait(ticket);
-            let last = self.core().ledger.last();
-            if let Some(record) = last.filter(|_| self.core().completed.load(Acquire) >= ticket.number()) {
+            let last = self.core().ledger.last_complete();
+            if let Some(record) = last.filter(|record| record.number >= ticket.number()) {
                 return record;
             }
         }

@@ -147,7 +147,7 @@ pub struct Stats {
     pub opened_pages: u64,
     /// Pre-images stored.
     pub preimages: u64,
-    /// Traps that waited for the pre-image pool, and how long all together.
+    /// Traps that waited for the pre-image pool.
     pub pool_stalls: u64,
     /// How long traps waited for the pre-image pool, all together.
     pub pool_stalled_ms: f64,
@@ -247,7 +247,8 @@ struct Totals {
     peak_used: u64,
     live: u64,
     last_trouble: Option<String>,
-    last: Option<CycleRecord>,
+    /// The last cycle that ended well.
+    last_complete: Option<CycleRecord>,
 }
 
 impl Ledger {
@@ -267,7 +268,7 @@ impl Ledger {
             peak_used: 0,
             live: 0,
             last_trouble: None,
-            last: None,
+            last_complete: None,
         };
         Self { totals: Mutex::new(totals), listener, snapshot, degraded }
     }
@@ -297,7 +298,9 @@ impl Ledger {
         if let Some(trouble) = record.failure.as_ref().or(record.fallback.as_ref()) {
             t.last_trouble = Some(trouble.clone());
         }
-        t.last = Some(record);
+        if record.failure.is_none() {
+            t.last_complete = Some(record);
+        }
     }
 
     /// Bytes that are live after this cycle: what it marked, or, if it failed, what the last one did.
@@ -309,9 +312,9 @@ impl Ledger {
         totals.live
     }
 
-    /// The last cycle that was entered.
-    pub(crate) fn last(&self) -> Option<CycleRecord> {
-        self.totals.lock().last.clone()
+    /// The last cycle that ended well.
+    pub(crate) fn last_complete(&self) -> Option<CycleRecord> {
+        self.totals.lock().last_complete.clone()
     }
 
     /// All that is entered; what the heap knows of itself is left at zero.
@@ -370,6 +373,6 @@ mod tests {
         assert_eq!((stats.cycles, stats.failures, stats.fallbacks), (99, 1, 0));
         assert!((stats.pause_p50_ms - 0.5).abs() < 0.01 && (stats.pause_max_ms - 1.0).abs() < 0.01);
         assert!(stats.to_string().contains("signal 9"));
-        assert_eq!(ledger.last().unwrap().number, 100);
+        assert_eq!(ledger.last_complete().unwrap().number, 100);
     }
 }

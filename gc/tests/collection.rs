@@ -163,6 +163,27 @@ fn a_large_array_is_scanned_to_its_end() {
     drop(root);
 }
 
+/// Around the sizes at which an object is scanned in pieces, and gets blocks for itself.
+#[test]
+fn objects_of_every_size_are_scanned_to_their_end() {
+    for snapshot in [Snapshot::Preimage, Snapshot::StopTheWorld] {
+        let nodes = Nodes::new(heap(snapshot));
+        let mut m = nodes.heap.attach(StackScan::None).unwrap();
+        for words in [1, 2, 3, 63, 64, 65, 129, 2047, 2048, 2050, 4094, 4096, 4098, 8192, 8194, 8200, 100_001]
+        {
+            let array = m.alloc(Kind::UNIFORM, words * 8).unwrap().cast::<u64>();
+            let root = nodes.heap.handle(Address::from_ptr(array.as_ptr()));
+            for k in 0..words {
+                let node = new_node(&mut m, nodes.kind, std::ptr::null_mut(), k as u64);
+                // SAFETY: a word of the array.
+                unsafe { array.add(k).write(node as u64) };
+            }
+            assert_eq!(m.collect().marked_objects, words as u64 + 1, "an array of {words} words");
+            drop(root);
+        }
+    }
+}
+
 #[test]
 fn marking_without_room_for_packets_is_slower_and_not_wrong() {
     for snapshot in [Snapshot::Preimage, Snapshot::StopTheWorld] {

@@ -15,6 +15,8 @@ pub enum Missing {
     Closed(Vec<(Door, Errno)>),
     /// A userfaultfd can be had, but without these features.
     Features(Vec<&'static str>),
+    /// This kernel can lose the notification of a write to shared memory.
+    Unreliable(String),
 }
 
 impl fmt::Display for Missing {
@@ -38,8 +40,14 @@ impl fmt::Display for Missing {
                 })
             }
             Missing::Features(names) => {
-                write!(f, "the kernel lacks {}: Linux 5.19 or newer has them", names.join(", "))
+                let since = if cfg!(target_arch = "aarch64") { "6.10" } else { "5.19" };
+                write!(f, "the kernel lacks {}: Linux {since} or newer has them", names.join(", "))
             }
+            Missing::Unreliable(release) => write!(
+                f,
+                "Linux {release} can lose write-protection of shared memory (fixed in 6.2 and in stable kernels of early \
+                 2023): 6.2 or newer is needed"
+            ),
         }
     }
 }
@@ -74,7 +82,9 @@ pub fn signal_delivery() -> Result<Found, Missing> {
                     .filter(|(_, bit)| features & bit == 0)
                     .map(|(name, _)| *name)
                     .collect();
-                return if lacking.is_empty() {
+                return if lacking.is_empty() && loses_notifications(&kernel_release()) {
+                    Err(Missing::Unreliable(kernel_release()))
+                } else if lacking.is_empty() {
                     Ok(Found { door, features, closed })
                 } else {
                     Err(Missing::Features(lacking))
@@ -83,6 +93,24 @@ pub fn signal_delivery() -> Result<Found, Missing> {
         }
     }
     Err(Missing::Closed(closed))
+}
+
+/// Kernels before 6.2 could drop write-protection of shared memory when a page was migrated or its mapping changed (fixed by
+/// "mm/userfaultfd: enable writenotify while userfaultfd-wp is enabled for a VMA", January 2023, and in 6.1 stable soon
+/// after). A release that cannot be read is taken for a new one.
+fn loses_notifications(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().ok());
+    let mut next = || numbers.next().flatten();
+    match (next(), next(), next()) {
+        (Some(major), Some(minor), patch) => {
+            (major, minor) < (6, 1) || ((major, minor) == (6, 1) && patch.unwrap_or(0) < 10)
+        }
+        _ => false,
+    }
+}
+
+fn kernel_release() -> String {
+    rustix::system::uname().release().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -94,6 +122,16 @@ mod tests {
         let text =
             Missing::Closed(vec![(Door::SystemCall, Errno::PERM), (Door::Device, Errno::ACCESS)]).to_string();
         assert!(text.contains("/dev/userfaultfd") && text.contains("seccomp"), "{text}");
+    }
+
+    #[test]
+    fn kernels_that_lose_notifications_are_known() {
+        for release in ["5.19.0", "6.0.12-generic", "6.1.0", "6.1.9"] {
+            assert!(loses_notifications(release), "{release}");
+        }
+        for release in ["6.1.140", "6.2.0-rc4", "6.18.44-fc", "7.0", "unknown"] {
+            assert!(!loses_notifications(release), "{release}");
+        }
     }
 
     #[test]

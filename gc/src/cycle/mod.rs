@@ -80,6 +80,7 @@ impl<E: Embedder> Collector<E> {
         let core = self.core.clone();
         core.finish_sweep();
         core.packets.reset();
+        core.weak_reads.reset();
         let mut record = CycleRecord::new(number, core.ledger.snapshot);
         let marking = match self.barrier_for_this_cycle() {
             Ok(Some(barrier)) => preimage::mark(&core, barrier, number, &mut record),
@@ -92,7 +93,6 @@ impl<E: Embedder> Collector<E> {
         match marking {
             Marking::Complete(tally) => {
                 self.failed = 0;
-                core.completed.store(number, Ordering::Release);
                 finish(&core, &mut record, tally);
             }
             Marking::Failed(why) => {
@@ -119,7 +119,7 @@ impl<E: Embedder> Collector<E> {
     fn barrier_for_this_cycle(&self) -> Result<Option<&palimpsest_runtime::barrier::Barrier>, String> {
         let Some(barrier) = &self.core.barrier else { return Ok(None) };
         if barrier.is_broken() {
-            return Err("the kernel refused to open a page, and the barrier was given up".into());
+            return Err(crate::heap::BROKEN.into());
         }
         match self.last_failure {
             Some(why) if self.failed >= FAILURES_IN_A_ROW => {

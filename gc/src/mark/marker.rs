@@ -7,7 +7,7 @@ use crate::embedder::Embedder;
 use crate::kind::{Kind, Layout};
 use crate::metadata::MarkColour;
 use crate::roots::RootVisitor;
-use crate::unit::{BLOCK_GRANULES, BlockIndex, GRANULE, Granules};
+use crate::unit::{BLOCK_GRANULES, BlockIndex, GRANULE, Granules, SMALL_MAX};
 use palimpsest_runtime::Address;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -17,8 +17,9 @@ const AHEAD: usize = 16;
 /// Words that are loaded at a time.
 const BATCH: usize = 64;
 
-/// Granules of a large object that are scanned before others get their turn.
-const PIECE: Granules = Granules(1024);
+/// Granules of a large object that are scanned before others get their turn. No small object is longer: where a piece
+/// belongs to can only be told of large ones.
+const PIECE: Granules = Granules::for_bytes(SMALL_MAX);
 
 /// Objects scanned between two signs of life.
 const SIGN: u64 = 4096;
@@ -273,7 +274,8 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             {
                 self.scan(Entry::new(at, kind.bits()));
             }
-            at += if meta.start().is_some() { self.core.metadata.size(at).0 } else { 1 };
+            // Not by the object's size: one that is being recorded this moment may not have its end yet.
+            at += 1;
         }
     }
 

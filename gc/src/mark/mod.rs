@@ -2,7 +2,7 @@
 //!
 //! One marker's state is a packet of objects that are marked and not yet scanned, and two short queues that hide the
 //! latency of memory: what is discovered waits in the first while its metadata byte is fetched, what is taken from the
-//! packets waits in the second while its contents are (Cher, Hosking and Vitek, "Software Prefetching for Mark-Sweep
+//! packets waits in the second while its contents are (Cher, Hosking and Vijaykumar, "Software Prefetching for Mark-Sweep
 //! Garbage Collection", 2004). Full packets go to a list in shared memory, from which any marker takes.
 //!
 //! **Everything here runs in a forked worker** as well as in the stopped world: it allocates nothing, locks nothing, and

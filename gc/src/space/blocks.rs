@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::unit::{BLOCK, BlockIndex, Granules};
 use palimpsest_runtime::mapping::Shared;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// See the module [`space`](super).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -32,7 +32,7 @@ pub enum BlockState {
 pub struct BlockTable {
     states: Shared<AtomicU8>,
     /// For a `LargeHead` its size in granules; for a `LargeTail` its head's block.
-    large: Shared<AtomicU32>,
+    large: Shared<AtomicU64>,
 }
 
 impl BlockTable {
@@ -68,9 +68,9 @@ impl BlockTable {
     /// Makes blocks from `head` on those of one large object.
     pub(super) fn set_large(&self, head: BlockIndex, size: Granules) {
         let blocks = size.bytes().div_ceil(BLOCK) as u32;
-        self.large[head.0 as usize].store(size.0 as u32, Ordering::Relaxed);
+        self.large[head.0 as usize].store(size.0 as u64, Ordering::Relaxed);
         for tail in head.0 + 1..head.0 + blocks {
-            self.large[tail as usize].store(head.0, Ordering::Relaxed);
+            self.large[tail as usize].store(head.0.into(), Ordering::Relaxed);
             self.set(BlockIndex(tail), BlockState::LargeTail);
         }
         self.set(head, BlockState::LargeHead);
@@ -87,7 +87,9 @@ impl BlockTable {
     pub fn large_head(&self, block: BlockIndex) -> Option<BlockIndex> {
         match self.get(block) {
             BlockState::LargeHead => Some(block),
-            BlockState::LargeTail => Some(BlockIndex(self.large[block.0 as usize].load(Ordering::Relaxed))),
+            BlockState::LargeTail => {
+                Some(BlockIndex(self.large[block.0 as usize].load(Ordering::Relaxed) as u32))
+            }
             _ => None,
         }
     }

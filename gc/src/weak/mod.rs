@@ -9,7 +9,8 @@
 //! * a read that finds the queue closed looks at the target's colour, which is final: marked, it lives; otherwise it is
 //!   dead, and the read says so, also before the table has been cleared.
 //!
-//! When a cycle fails, nothing dies, and every read succeeds.
+//! What a read finds dead it removes from the table at once, so that nobody sees it again, not even if the cycle fails. In a
+//! cycle that fails before the queue is closed nothing dies, and every read succeeds.
 
 mod reads;
 mod table;

@@ -5,7 +5,7 @@ use crate::embedder::Embedder;
 use crate::error::Error;
 use palimpsest_runtime::mapping::Shared;
 use palimpsest_runtime::sys::futex::pause_briefly;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Entries that can wait at a time.
 const CAPACITY: u64 = 1 << 14;
@@ -49,9 +49,16 @@ impl WeakReads {
         &self.state[1]
     }
 
-    /// Opens the queue for a cycle. The world is stopped.
+    /// Before a cycle: nothing is left in the queue, as it may be after a cycle that failed.
+    pub(crate) fn reset(&self) {
+        for slot in self.slots.iter() {
+            slot.store(0, Relaxed);
+        }
+    }
+
+    /// Opens the queue for a cycle. The world is stopped, and [`WeakReads::reset`] was called.
     pub(crate) fn begin_marking(&self) {
-        for word in self.slots.iter().chain(self.state.iter()) {
+        for word in self.state.iter() {
             word.store(0, SeqCst);
         }
         self.phase.store(Phase::Marking as u32, SeqCst);
@@ -136,8 +143,16 @@ impl<E: Embedder> Core<E> {
             }
             match self.weak_reads.push(granule) {
                 Some(Pushed::WillBeMarked) => return true,
-                // Closed in this moment: colours are final.
-                Some(Pushed::TooLate) => return self.metadata.get(granule).colour() == self.colour(),
+                // Closed in this moment: colours are final, and what is not marked was reachable from nowhere. If the cycle
+                // fails all the same, its target is garbage that is found by the next one. But a broken barrier may have
+                // misled the marker; then that cycle fails, and everything is alive.
+                Some(Pushed::TooLate) if self.barrier.as_ref().is_none_or(|b| !b.is_broken()) => {
+                    return self.metadata.get(granule).colour() == self.colour();
+                }
+                Some(Pushed::TooLate) => {
+                    pause_briefly(round);
+                    round += 1;
+                }
                 // Full, or another thread came first. The worker drains it, or the cycle fails: both end this.
                 None => {
                     pause_briefly(round);
@@ -161,6 +176,7 @@ mod tests {
         assert_eq!((reads.pop(), reads.pop()), (Some(7), None));
         assert!(reads.close());
         assert_eq!(reads.push(8), Some(Pushed::TooLate));
+        reads.reset();
         reads.begin_marking();
         assert_eq!(reads.push(9), Some(Pushed::WillBeMarked));
     }
@@ -181,6 +197,7 @@ mod tests {
     fn what_is_pushed_before_the_close_is_popped() {
         let reads = WeakReads::new().unwrap();
         for _ in 0..50 {
+            reads.reset();
             reads.begin_marking();
             let (mut kept, mut seen) = (0u64, 0u64);
             std::thread::scope(|s| {

@@ -157,23 +157,31 @@ impl WeakTable {
         mut eq: impl FnMut(Address) -> bool,
     ) -> Option<Address> {
         let core = self.core_of(mutator);
-        let slots = self.table.lock();
+        let mut slots = self.table.lock();
+        let mut dead = 0;
+        let mut found = None;
         for [with_hash, object] in slots.probe(hash) {
             let held = object.load(Relaxed);
             if held == EMPTY {
-                return None;
+                break;
             }
-            let object = Address::new(held as usize);
+            let candidate = Address::new(held as usize);
             if held != REMOVED
                 && with_hash.load(Relaxed) == hash
-                && eq(object)
-                && let Some(granule) = core.geometry.start_granule(object.as_usize())
-                && core.read_weak(granule)
+                && eq(candidate)
+                && let Some(granule) = core.geometry.start_granule(candidate.as_usize())
             {
-                return Some(object);
+                if core.read_weak(granule) {
+                    found = Some(candidate);
+                    break;
+                }
+                object.store(REMOVED, Relaxed);
+                dead += 1;
             }
         }
-        None
+        slots.live -= dead;
+        slots.removed += dead;
+        found
     }
 
     /// Adds an object, which the caller has looked for and not found.

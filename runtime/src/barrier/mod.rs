@@ -10,6 +10,8 @@
 //!                                        └──first write, snapshot active─▶ Saving ──pre-image stored──▶ Saved(slot)
 //! ```
 //!
+//! (In a snapshot, a page that held nothing when it was taken is opened as if there were none.)
+//!
 //! `Arming` is the collector's, `Saving` belongs to the one thread whose compare-and-swap won. In a snapshot the
 //! pre-image is stored *before* `Saved` is published (release), and `Saved` is published *before* the page is
 //! unprotected. A reader that loads from the live page first and looks at the word second (acquire) can
@@ -38,6 +40,8 @@ mod rounds;
 mod signal;
 mod trap;
 pub mod word;
+
+pub(crate) use trap::prepare_thread;
 
 pub use pool::Pool;
 pub use registry::MAX_BARRIERS;

@@ -5,6 +5,7 @@ use super::word::PageWord;
 use super::{Barrier, Contents, Delivery, SignalDelivery, registry};
 use crate::sys::{clock, futex, signal};
 use crate::unit::{PAGE_SIZE, PageIndex, PageRange};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -15,6 +16,27 @@ pub(super) fn on_fault(address: usize) -> bool {
         barrier.trap(PageIndex(page as u32))
     })
     .unwrap_or(false)
+}
+
+const NO_PAGE: u32 = u32::MAX;
+
+thread_local! {
+    /// The page whose pre-image this thread is copying. If the copy itself faults, since memory for the page or for its
+    /// pre-image cannot be had, the thread must not wait for itself.
+    ///
+    /// Without a destructor, and without an initialiser to run. A library that was loaded at run time may have to allocate
+    /// it at the first access, so attaching makes that access.
+    static SAVING_HERE: Cell<u32> = const { Cell::new(NO_PAGE) };
+}
+
+/// Makes the calling thread fit to take faults; before it writes to the heap.
+pub(crate) fn prepare_thread() {
+    SAVING_HERE.set(NO_PAGE);
+}
+
+#[cold]
+fn is_saving_here(page: PageIndex) -> bool {
+    SAVING_HERE.get() == page.0
 }
 
 impl Barrier {
@@ -32,6 +54,7 @@ impl Barrier {
                 }
                 // Another thread has the page, for as long as a copy and a system call take; or the collector
                 // is protecting it and it will be `Armed`.
+                PageWord::SAVING if is_saving_here(page) => return false,
                 PageWord::SAVING | PageWord::ARMING => {
                     futex::pause_briefly(round);
                     round += 1;
@@ -90,8 +113,11 @@ impl Barrier {
     #[inline]
     fn save(&self, page: PageIndex, word: &AtomicU32) -> bool {
         let (at, _) = self.heap.span(PageRange::new(page.0, page.0 + 1));
+        SAVING_HERE.set(page.0);
         // SAFETY: a page of the heap; it is protected and its word is `Saving`, so nobody changes it.
-        match unsafe { self.pool.save(page, at.as_ptr()) } {
+        let saved = unsafe { self.pool.save(page, at.as_ptr()) };
+        SAVING_HERE.set(NO_PAGE);
+        match saved {
             Some(slot) => {
                 self.counters.preimages.fetch_add(1, Ordering::Relaxed);
                 // Release: a reader that sees the slot sees the pre-image. Pairs with the worker's view.

@@ -13,8 +13,8 @@ impl PageWord {
     pub const OPEN: Self = Self(0);
     /// Protected: the next write traps.
     pub const ARMED: Self = Self(1);
-    /// One thread stores the pre-image or unprotects the page; the live page is unchanged so far, or no
-    /// snapshot is active.
+    /// One thread stores the pre-image or unprotects the page; the live page is unchanged so far, or no snapshot wants
+    /// what it holds.
     pub const SAVING: Self = Self(2);
     /// The collector is protecting the page. Never in a snapshot.
     pub const ARMING: Self = Self(3);

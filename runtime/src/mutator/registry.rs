@@ -48,6 +48,7 @@ impl Registry {
         if needs_signal && signal::sigbus_blocked() {
             return Err(Error::SignalBlocked);
         }
+        crate::barrier::prepare_thread();
         let base = if scan_stack {
             let base = stack::stack_base();
             Some(base.ok_or_else(|| Error::system("finding this thread's stack", crate::sys::Errno::IO))?)

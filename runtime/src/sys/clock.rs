@@ -22,5 +22,6 @@ pub fn thread_id() -> u32 {
 
 /// Whether this process still has a thread of this number. Where that cannot be told, it has.
 pub fn thread_exists(id: u32) -> bool {
-    rustix::fs::access(format!("/proc/self/task/{id}"), rustix::fs::Access::EXISTS) != Err(super::Errno::NOENT)
+    rustix::fs::access(format!("/proc/self/task/{id}"), rustix::fs::Access::EXISTS)
+        != Err(super::Errno::NOENT)
 }

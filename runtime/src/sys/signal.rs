@@ -19,7 +19,8 @@ pub type Hook = fn(fault: usize) -> bool;
 
 static HOOK: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(std::ptr::null_mut());
-static INSTALL: Mutex<()> = Mutex::new(());
+/// Whether the handler was installed.
+static INSTALL: Mutex<bool> = Mutex::new(false);
 
 fn current() -> Result<libc::sigaction, Errno> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
@@ -35,16 +36,17 @@ fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-/// Installs the handler, unless it is installed. One hook serves the process.
+/// Installs the handler, unless that was done before. One hook serves the process.
 ///
 /// The handler stays for the life of the process: taking it away could take away somebody else's, installed
-/// later.
+/// later. For the same reason it is installed only once: a handler that the host puts in front of it passes on what it
+/// does not know, and would get it back if it came to stand behind as well.
 pub fn install(hook: Hook) -> Result<(), Errno> {
-    let _guard = INSTALL.lock();
-    let before = current()?;
-    if before.sa_sigaction == on_sigbus as *const () as usize {
+    let mut installed = INSTALL.lock();
+    if *installed {
         return Ok(());
     }
+    let before = current()?;
     // Leaked: a handler that is running may read it at any time.
     PREVIOUS.store(Box::into_raw(Box::new(before)), Ordering::Release);
     HOOK.store(hook as *mut (), Ordering::Release);
@@ -59,6 +61,7 @@ pub fn install(hook: Hook) -> Result<(), Errno> {
             return Err(last_errno());
         }
     }
+    *installed = true;
     Ok(())
 }
 

@@ -33,15 +33,23 @@ impl Armed {
         self.barrier.arm_round(|_| Choice::All).expect("protecting pages")
     }
 
-    /// Writes a word into each page, in an order that no prefetcher follows.
+    /// Writes a word into each page: see [`write_pages`].
     pub fn write_all(&self) {
-        // An odd stride visits each of a power of two of pages once.
-        const { assert!(PAGES.is_power_of_two()) };
-        let base = self.barrier.heap().base();
-        for turn in 0..PAGES {
-            let page = turn.wrapping_mul(1237) % PAGES;
-            // SAFETY: a page of the traced half, which holds nothing and which only this thread uses.
-            unsafe { base.add(page as usize * PAGE_SIZE).as_ptr::<u64>().write_volatile(turn.into()) };
-        }
+        // SAFETY: the traced half is longer; it holds nothing, and only this thread uses it.
+        unsafe { write_pages(self.barrier.heap().base().as_ptr()) };
+    }
+}
+
+/// Writes a word into each of `PAGES` pages from `base`, in an order that no prefetcher follows.
+///
+/// # Safety
+/// The pages are mapped, nothing is in them that anyone needs, and only this thread uses them.
+pub unsafe fn write_pages(base: *mut u8) {
+    // An odd stride visits each of a power of two of pages once.
+    const { assert!(PAGES.is_power_of_two()) };
+    for turn in 0..PAGES {
+        let page = turn.wrapping_mul(1237) % PAGES;
+        // SAFETY: one of the caller's pages.
+        unsafe { base.add(page as usize * PAGE_SIZE).cast::<u64>().write_volatile(turn.into()) };
     }
 }

@@ -1,0 +1,147 @@
+//! How fast the worker marks, in objects a second, by the shape of the graph.
+//!
+//! * `list`: one chain of 16-byte cells. Each is known only when the one before was read: nothing can be fetched ahead.
+//! * `tree`: a binary tree of 16-byte nodes, built depth first, so that near nodes are near in memory.
+//! * `array`: one array of 16-byte leaf objects, which are marked but not read.
+//! * `graph`: 64-byte nodes with four edges to anywhere. Nearly every edge misses the caches and the TLB.
+//!
+//! About a million objects each. The time is the cycle's, from the snapshot until marking was complete; nothing is written
+//! meanwhile, so there is no pre-image to look for.
+
+use std::ptr;
+use std::time::Duration;
+
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use palimpsest::{Address, Handle, Heap, Kind, Layout, PlainPointers, StackScan};
+
+#[path = "support/objects.rs"]
+mod objects;
+use objects::Mutator;
+
+/// Objects of each shape, give or take one.
+const OBJECTS: usize = 1 << 20;
+const LIMIT: usize = 512 << 20;
+
+/// Makes a shape and keeps it.
+type Build = fn(&mut Mutator) -> Handle;
+
+fn mark(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("mark");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(2));
+    group.throughput(Throughput::Elements(OBJECTS as u64));
+    let shapes: [(&str, Build); 4] = [("list", list), ("tree", tree), ("array", array), ("graph", graph)];
+    for (name, build) in shapes {
+        let heap = Heap::builder(PlainPointers).limit(LIMIT).build().expect("a heap");
+        let mut mutator = heap.attach(StackScan::Conservative).expect("attached");
+        let mut root = None;
+        group.bench_function(name, |bencher| {
+            root.get_or_insert_with(|| build(&mut mutator));
+            bencher.iter_custom(|cycles| (0..cycles).map(|_| time_to_mark(&mut mutator)).sum());
+        });
+    }
+    group.finish();
+}
+
+fn time_to_mark(mutator: &mut Mutator) -> Duration {
+    let record = mutator.collect();
+    // What conservative scanning finds besides is next to nothing.
+    assert!(record.marked_objects.abs_diff(OBJECTS as u64) < 100, "{record}");
+    Duration::from_secs_f64(record.mark_ms / 1e3)
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Cell {
+    next: *mut Cell,
+    value: u64,
+}
+
+fn list(mutator: &mut Mutator) -> Handle {
+    let kind = mutator.heap().define_layout(Layout::mask(0b1)).expect("a kind");
+    let mut list = ptr::null_mut();
+    for value in 0..OBJECTS as u64 {
+        list = objects::new(mutator, kind, Cell { next: list, value });
+    }
+    mutator.heap().handle(Address::from_ptr(list))
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Tree {
+    children: [*mut Tree; 2],
+}
+
+fn tree(mutator: &mut Mutator) -> Handle {
+    let kind = mutator.heap().define_layout(Layout::mask(0b11)).expect("a kind");
+    let root = subtree(mutator, kind, OBJECTS.ilog2());
+    mutator.heap().handle(Address::from_ptr(root))
+}
+
+/// A tree of so many levels.
+fn subtree(mutator: &mut Mutator, kind: Kind, levels: u32) -> *mut Tree {
+    if levels == 0 {
+        return ptr::null_mut();
+    }
+    let children = [subtree(mutator, kind, levels - 1), subtree(mutator, kind, levels - 1)];
+    objects::new(mutator, kind, Tree { children })
+}
+
+fn array(mutator: &mut Mutator) -> Handle {
+    filled(mutator, |mutator| objects::new(mutator, Kind::LEAF, [1u64; 2])).1
+}
+
+#[derive(Clone, Copy)]
+#[repr(C)]
+struct Node {
+    edges: [*mut Node; 4],
+    words: [u64; 4],
+}
+
+/// All nodes in one circle through random places, so that each is reachable, and three random edges a node.
+fn graph(mutator: &mut Mutator) -> Handle {
+    let kind = mutator.heap().define_layout(Layout::mask(0b1111)).expect("a kind");
+    let empty = Node { edges: [ptr::null_mut(); 4], words: [1; 4] };
+    let (nodes, _nodes) = filled(mutator, |mutator| objects::new(mutator, kind, empty));
+    // SAFETY: an object of so many words, each the address of a node; it lives as long as its handle, and this function
+    // has no safepoint.
+    let nodes = unsafe { std::slice::from_raw_parts_mut(nodes, OBJECTS) };
+    let mut random = random();
+    for k in 1..OBJECTS {
+        nodes.swap(k, random(k + 1));
+    }
+    for (k, &node) in nodes.iter().enumerate() {
+        let mut any = || nodes[random(OBJECTS)];
+        let edges = [nodes[(k + 1) % OBJECTS], any(), any(), any()];
+        // SAFETY: a node, which only this thread uses.
+        unsafe { (*node).edges = edges };
+    }
+    mutator.heap().handle(Address::from_ptr(nodes[0]))
+}
+
+/// An array of new objects, and what keeps it.
+fn filled<T>(mutator: &mut Mutator, mut new: impl FnMut(&mut Mutator) -> *mut T) -> (*mut *mut T, Handle) {
+    let array = mutator.alloc(Kind::UNIFORM, OBJECTS * size_of::<*mut T>()).expect("room for the array");
+    let array = array.cast::<*mut T>().as_ptr();
+    let handle = mutator.heap().handle(Address::from_ptr(array));
+    for k in 0..OBJECTS {
+        let object = new(mutator);
+        // SAFETY: a word of the array, which the handle keeps.
+        unsafe { array.add(k).write(object) };
+    }
+    (array, handle)
+}
+
+/// Random numbers below a bound, the same in every run (xorshift64).
+fn random() -> impl FnMut(usize) -> usize {
+    let mut state = 88_172_645_463_325_252u64;
+    move |below| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    }
+}
+
+criterion_group!(benches, mark);
+criterion_main!(benches);
