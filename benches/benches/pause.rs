@@ -7,7 +7,7 @@
 //! ahead of the pause: the handshake and the last round of arming are at their least. `workload graph` has them at their
 //! worst. The time is the collector's own record, and a cycle takes far longer than its pause.
 //!
-//! With `PALIMPSEST_BENCH_LARGE` set there is a heap of 4 GiB too, on a machine that has 10.
+//! With `PALIMPSEST_BENCH_LARGE` set there is a heap of 4 GiB too; it takes 5 GiB of memory.
 
 use std::time::Duration;
 use std::{env, ptr};
@@ -53,6 +53,10 @@ fn pause(criterion: &mut Criterion) {
             let full = heap.get_or_insert_with(|| fill(snapshot, mib));
             bencher.iter_custom(|cycles| (0..cycles).map(|_| pause_of_cycle(full, snapshot)).sum());
         });
+        if let Some(mut full) = heap {
+            // Of what the pause is made up.
+            println!("one of them: {}", full.mutator.collect());
+        }
     }
     group.finish();
 }

@@ -33,6 +33,10 @@ const POISON: u8 = 0xdb;
 
 /// The state of one heap.
 pub(crate) struct Core<E> {
+    /// No other heap of this process has or had this number.
+    pub(crate) id: u64,
+    /// The process that made the heap: a child that it forks has no heap.
+    process: u32,
     pub(crate) embedder: E,
     pub(crate) options: Options,
     pub(crate) map: Arc<HeapMapping>,
@@ -83,9 +87,12 @@ impl<E: Embedder> Core<E> {
         barrier: Option<Arc<Barrier>>,
         ledger: Ledger,
     ) -> Result<Self, Error> {
+        static HEAPS: AtomicU64 = AtomicU64::new(0);
         let geometry = Geometry { base: map.base().as_usize(), half: map.half() };
         let half_blocks = geometry.half_blocks();
         Ok(Self {
+            id: HEAPS.fetch_add(1, Ordering::Relaxed),
+            process: std::process::id(),
             metadata: Metadata::new(2 * geometry.half.0 / GRANULE)?,
             blocks: BlockTable::new(2 * half_blocks)?,
             budget: Budget::new(options.limit),
@@ -112,6 +119,12 @@ impl<E: Embedder> Core<E> {
             barrier,
             geometry,
         })
+    }
+
+    /// Whether this process made the heap. In a child of it the heap's tables are still shared with the parent, its locks may
+    /// be held by threads that do not exist, and nothing may be touched.
+    pub(crate) fn is_ours(&self) -> bool {
+        std::process::id() == self.process
     }
 
     /// The colour of live objects.

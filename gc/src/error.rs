@@ -19,6 +19,9 @@ pub enum Error {
     /// The heap limit is too small to be used.
     #[error("a heap limit of {0} is too small: {1} is the least")]
     LimitTooSmall(Bytes, Bytes),
+    /// The heap limit is larger than a heap can be.
+    #[error("a heap limit of {0} is too large: {1} is the most")]
+    LimitTooLarge(Bytes, Bytes),
     /// The collector's thread could not be started.
     #[error("starting the collector thread failed: {0}")]
     Thread(String),

@@ -22,6 +22,9 @@ use std::thread::JoinHandle;
 /// The smallest heap limit: a few blocks for each of a few threads.
 const LEAST_LIMIT: Bytes = Bytes::mib(1);
 
+/// The largest: pages and blocks are counted in 32 bits.
+const MOST_LIMIT: Bytes = Bytes::mib(4 << 20);
+
 /// What is said of a heap whose barrier had to be given up.
 pub(crate) const BROKEN: &str =
     "the kernel refused to open a page, so the write barrier was given up: every cycle stops the world";
@@ -131,6 +134,11 @@ impl<E: Embedder> fmt::Debug for Heap<E> {
 
 impl<E: Embedder> Drop for Inner<E> {
     fn drop(&mut self) {
+        if !self.core.is_ours() {
+            // A child of the process that made the heap: there is no collector's thread here, and the heap is the parent's.
+            std::mem::forget((self.core.clone(), self.collector.take()));
+            return;
+        }
         self.core.mailbox.shut_down();
         if let Some(barrier) = &self.core.barrier {
             // Perhaps the collector is waiting for a worker.
@@ -150,8 +158,8 @@ impl<E: Embedder> Drop for Inner<E> {
 }
 
 impl<E: Embedder> AsRoots for Core<E> {
-    fn roots(&self) -> &Mutex<RootSet> {
-        &self.roots
+    fn roots(&self) -> Option<&Mutex<RootSet>> {
+        self.is_ours().then_some(&self.roots)
     }
 }
 
@@ -253,6 +261,9 @@ impl<E: Embedder> HeapBuilder<E> {
         let Self { embedder, options, listener } = self;
         if options.limit < LEAST_LIMIT {
             return Err(Error::LimitTooSmall(options.limit, LEAST_LIMIT));
+        }
+        if options.limit > MOST_LIMIT {
+            return Err(Error::LimitTooLarge(options.limit, MOST_LIMIT));
         }
         // Address space is cheap, and twice the limit leaves runs of free blocks for large objects.
         let map = Arc::new(HeapMapping::reserve(Bytes(options.limit.0.saturating_mul(2)))?);

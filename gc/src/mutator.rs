@@ -137,6 +137,7 @@ impl<E: Embedder> Mutator<E> {
                 (*first.wrapping_add(size.0 - 1)).store(END, Relaxed);
             }
         }
+        clear_pad(at, bytes);
         // SAFETY: an address in the heap is not null.
         Ok(unsafe { NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut(at)) })
     }
@@ -150,7 +151,8 @@ impl<E: Embedder> Mutator<E> {
     }
 
     /// Runs `f`, which does not touch the heap, without the collector having to wait for it: for system calls, native code
-    /// and locks. A safepoint before and after.
+    /// and locks. A safepoint before and after. References that only `f` holds, in what it captures or returns, are no roots
+    /// meanwhile.
     pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
         self.core().registry.blocking(&self.state, f)
     }
@@ -187,6 +189,7 @@ impl<E: Embedder> Mutator<E> {
                 let core = self.core();
                 let granule = (at - core.geometry.base) / GRANULE;
                 core.metadata.record(granule, size, kind, core.colour());
+                clear_pad(at, bytes);
                 return Ok(core.geometry.address(granule).as_ptr()).map(|p| {
                     // SAFETY: an address in the heap is not null.
                     unsafe { NonNull::new_unchecked(p) }
@@ -247,9 +250,14 @@ impl<E: Embedder> Mutator<E> {
             core.retire(run, leaf);
         }
         loop {
+            // There may be thousands of blocks without a hole that is large enough. This thread has no run now.
+            self.poll();
             let Some(taken) = self.acquire(leaf) else { return false };
             let (start, end) = (taken.block.granule(), taken.block.granule() + BLOCK_GRANULES);
             let room = next_room(&core, start, end, size);
+            if room.is_some() {
+                core.open_block(taken);
+            }
             let run = &mut self.local().runs(leaf).main;
             match room {
                 Some((start, end)) => {
@@ -265,22 +273,20 @@ impl<E: Embedder> Mutator<E> {
         }
     }
 
-    /// A block to allocate in, with its pages open.
+    /// A block to allocate in. Its pages may be armed.
     fn acquire(&mut self, leaf: bool) -> Option<Taken> {
         let core = self.core();
         let (space, table, budget) = (core.space(leaf), &core.blocks, &core.budget);
         let free = || space.take_free(table, budget);
         let recyclable = || space.take_recyclable(table);
-        let taken = if !leaf && core.prefers_empty_blocks() {
+        if !leaf && core.prefers_empty_blocks() {
             free().or_else(recyclable)
         } else {
             recyclable()
                 .or_else(|| self.sweep_for_room(space, SWEEP_AT_ONCE))
                 .or_else(free)
                 .or_else(|| self.sweep_for_room(space, usize::MAX))
-        }?;
-        core.open_block(taken);
-        Some(taken)
+        }
     }
 
     /// Sweeps at most `blocks` blocks, until one with room turns up.
@@ -401,6 +407,17 @@ impl<E: Embedder> Mutator<E> {
     }
 }
 
+/// Clears the last word of an object whose size leaves it over: it is traced with the rest, and nobody else writes it.
+#[inline(always)]
+fn clear_pad(object: usize, bytes: usize) {
+    let over = bytes % GRANULE;
+    if bytes == 0 || (over != 0 && over <= 8) {
+        let last = object + Granules::for_bytes(bytes).bytes() - 8;
+        // SAFETY: the last word of a new object's own granules.
+        unsafe { std::ptr::with_exposed_provenance_mut::<u64>(last).write(0) };
+    }
+}
+
 /// How often an allocation has tried.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum Attempt {
@@ -428,6 +445,9 @@ fn next_room<E: Embedder>(core: &Core<E>, from: usize, end: usize, size: Granule
 impl<E: Embedder> Drop for Mutator<E> {
     fn drop(&mut self) {
         let core = self.heap.core().clone();
+        if !core.is_ours() {
+            return;
+        }
         let local = self.local();
         core.count_allocated(local.take_allocated());
         for (run, leaf) in local.all_runs() {

@@ -186,12 +186,7 @@ unsafe fn mark_all<E: Embedder, S: Source>(
     unsafe { roots.visit(&core.embedder, threads, &mut marker) };
     loop {
         marker.drain();
-        let mut read = false;
-        while let Some(granule) = core.weak_reads.pop() {
-            marker.discover_granule(granule);
-            read = true;
-        }
-        if !read && core.weak_reads.close() {
+        if !marker.take_weak_reads() && core.weak_reads.close() {
             return marker.tally();
         }
     }

@@ -127,9 +127,26 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         self.discover_granule(granule);
     }
 
+    /// A sign of life; and those who read weak references are not kept waiting for the end.
+    #[cold]
+    fn now_and_then(&mut self) {
+        self.core.record.advance();
+        self.take_weak_reads();
+    }
+
+    /// Takes what was read through weak references. Whether there was any.
+    pub(crate) fn take_weak_reads(&mut self) -> bool {
+        let mut any = false;
+        while let Some(granule) = self.core.weak_reads.pop() {
+            self.discover_granule(granule);
+            any = true;
+        }
+        any
+    }
+
     /// There may be the start of an object at this granule.
     #[inline(always)]
-    pub(crate) fn discover_granule(&mut self, granule: usize) {
+    fn discover_granule(&mut self, granule: usize) {
         prefetch(self.core.metadata.as_ptr().wrapping_add(granule));
         let slot = &mut self.discovered[self.discovered_at % AHEAD];
         let waiting = std::mem::replace(slot, granule + 1);
@@ -247,7 +264,8 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         while let Some(block) = self.core.packets.take_rescan(from) {
             self.rescan_block(block);
             self.tally.rescanned += 1;
-            (from, found) = (block.0, true);
+            // On from the next block: what could not be queued is tried again when packets are empty.
+            (from, found) = (block.0 + 1, true);
         }
         found
     }
@@ -284,7 +302,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     fn scan(&mut self, entry: Entry) {
         self.scanned += 1;
         if self.scanned.is_multiple_of(SIGN) {
-            self.core.record.advance();
+            self.now_and_then();
         }
         let granule = entry.granule();
         let kind = Kind::from_bits(entry.kind());

@@ -61,12 +61,14 @@ pub struct Handle {
 
 /// A heap, as far as handles and root ranges know it.
 pub(crate) trait AsRoots: Send + Sync + std::fmt::Debug {
-    fn roots(&self) -> &Mutex<RootSet>;
+    /// Its roots; none in a child of the process that made the heap.
+    fn roots(&self) -> Option<&Mutex<RootSet>>;
 }
 
 impl Handle {
     pub(crate) fn new(roots: Arc<dyn AsRoots>, object: Address) -> Self {
-        let (chunk, at) = roots.roots().lock().handles.take(object);
+        let own = roots.roots().expect("a child of the process that made a heap does not use it");
+        let (chunk, at) = own.lock().handles.take(object);
         Self { roots, chunk, at }
     }
 
@@ -85,6 +87,8 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.roots.roots().lock().handles.put(self.at);
+        if let Some(roots) = self.roots.roots() {
+            roots.lock().handles.put(self.at);
+        }
     }
 }

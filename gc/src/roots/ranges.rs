@@ -91,13 +91,16 @@ pub struct Roots {
 
 impl Roots {
     pub(crate) fn new(roots: Arc<dyn AsRoots>, range: RootRange) -> Self {
-        let id = roots.roots().lock().ranges.add(range);
+        let own = roots.roots().expect("a child of the process that made a heap does not use it");
+        let id = own.lock().ranges.add(range);
         Self { roots, id }
     }
 }
 
 impl Drop for Roots {
     fn drop(&mut self) {
-        self.roots.roots().lock().ranges.remove(self.id);
+        if let Some(roots) = self.roots.roots() {
+            roots.lock().ranges.remove(self.id);
+        }
     }
 }

@@ -215,14 +215,11 @@ impl Space {
             return None;
         }
         let mut inner = self.inner.lock();
-        let run = inner.free.take_run(blocks).or_else(|| {
-            // Blocks that are ready may be what interrupts a long enough run.
-            while let Some(block) = inner.ready.pop_front() {
-                inner.free.put(block.0 - self.first.0, 1);
-            }
-            inner.free.take_run(blocks)
-        });
-        let Some(k) = run else {
+        // Blocks that are ready may be what interrupts a long enough run, short of memory that was never used.
+        while let Some(block) = inner.ready.pop_front() {
+            inner.free.put(block.0 - self.first.0, 1);
+        }
+        let Some(k) = inner.free.take_run(blocks) else {
             budget.give_back(large_bytes(size));
             return None;
         };

@@ -5,11 +5,12 @@ use crate::embedder::Embedder;
 use crate::error::Error;
 use palimpsest_runtime::mapping::Shared;
 use palimpsest_runtime::sys::futex::pause_briefly;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Entries that can wait at a time.
 const CAPACITY: u64 = 1 << 14;
 const CLOSED: u64 = 1 << 63;
+const RECENT: usize = 256;
 
 /// Where the current cycle stands, as far as weak reads are concerned.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct WeakReads {
     state: Shared<AtomicU64>,
     slots: Shared<AtomicU64>,
     phase: AtomicU32,
+    /// What was pushed lately in this cycle, so that a favourite is not pushed over and over until it is marked.
+    recent: [AtomicUsize; RECENT],
 }
 
 impl WeakReads {
@@ -38,6 +41,7 @@ impl WeakReads {
             state: Shared::new("palimpsest-weak-state", 2)?,
             slots: Shared::new("palimpsest-weak-reads", CAPACITY as usize)?,
             phase: AtomicU32::new(Phase::Idle as u32),
+            recent: [const { AtomicUsize::new(0) }; RECENT],
         })
     }
 
@@ -53,6 +57,9 @@ impl WeakReads {
     pub(crate) fn reset(&self) {
         for slot in self.slots.iter() {
             slot.store(0, Relaxed);
+        }
+        for recent in &self.recent {
+            recent.store(0, Relaxed);
         }
     }
 
@@ -141,8 +148,15 @@ impl<E: Embedder> Core<E> {
             if phase == Phase::Clearing as u32 {
                 return false;
             }
+            let recent = &self.weak_reads.recent[granule % RECENT];
+            if recent.load(SeqCst) == granule + 1 {
+                return true;
+            }
             match self.weak_reads.push(granule) {
-                Some(Pushed::WillBeMarked) => return true,
+                Some(Pushed::WillBeMarked) => {
+                    recent.store(granule + 1, SeqCst);
+                    return true;
+                }
                 // Closed in this moment: colours are final, and what is not marked was reachable from nowhere. If the cycle
                 // fails all the same, its target is garbage that is found by the next one. But a broken barrier may have
                 // misled the marker; then that cycle fails, and everything is alive.

@@ -131,7 +131,7 @@ impl WeakTables {
 pub struct WeakTable {
     table: Table,
     /// The heap it was made for, to refuse mutators of another.
-    heap: usize,
+    heap: u64,
 }
 
 impl WeakTable {
@@ -139,7 +139,7 @@ impl WeakTable {
     pub fn new<E: Embedder>(heap: &Heap<E>) -> Result<Self, Error> {
         let table = Arc::new(Mutex::new(Slots::new(LEAST, 0)?));
         heap.core().weak_tables.register(&table);
-        Ok(Self { table, heap: Arc::as_ptr(heap.core()).addr() })
+        Ok(Self { table, heap: heap.core().id })
     }
 
     /// An object with this hash for which `eq` holds. It is alive, and stays so if it is reachable from a root at the
@@ -190,7 +190,7 @@ impl WeakTable {
     /// Where the table has to grow and memory for that cannot be had.
     ///
     /// # Panics
-    /// If the mutator is another heap's.
+    /// If the mutator is another heap's, or the address not one of an object of this heap.
     pub fn insert<E: Embedder>(
         &self,
         mutator: &mut Mutator<E>,
@@ -198,7 +198,7 @@ impl WeakTable {
         object: Address,
     ) -> Result<(), OutOfMemory> {
         let core = self.core_of(mutator);
-        debug_assert!(
+        assert!(
             core.geometry.start_granule(object.as_usize()).is_some(),
             "{object} is no object of this heap"
         );
@@ -224,9 +224,7 @@ impl WeakTable {
 
     fn core_of<'m, E: Embedder>(&self, mutator: &'m Mutator<E>) -> &'m Core<E> {
         let core = mutator.heap().core();
-        assert_eq!(
-            Arc::as_ptr(core).addr(),
-            self.heap,
+        assert_eq!(core.id, self.heap,
             "a weak table was used with a mutator of another heap"
         );
         core

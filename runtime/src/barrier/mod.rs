@@ -191,6 +191,9 @@ impl Barrier {
             // The page is on the dirty map since it was saved.
             self.words[self.pool.owner(slot).0 as usize].store(PageWord::OPEN.raw(), Ordering::Release);
         }
+        // A handler that came in since the first wait may have seen a stale `Saved`, and is about to open the page once more,
+        // which is open. It must be gone before the page can be armed again.
+        self.handlers.synchronize();
         self.pool.reset();
         used
     }

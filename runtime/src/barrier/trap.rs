@@ -61,9 +61,9 @@ impl Barrier {
                 }
                 // Opened since the fault, normally. But memory that could not be populated (a cgroup's or a
                 // machine's limit) looks the same and stays so.
-                PageWord::OPEN => return self.is_broken() || retries_left(page),
-                // Saved, and perhaps not yet unprotected by the thread that saved it: help. The word cannot
-                // change before this handler leaves, so this cannot undo a later arming.
+                PageWord::OPEN => return retries_left(page),
+                // Saved, and perhaps not yet unprotected by the thread that saved it: help. The page is not armed again before
+                // this handler has left (`end_snapshot` waits), so this cannot undo a later arming.
                 _saved => {
                     return self.delivery.open(PageRange::new(page.0, page.0 + 1)).is_ok() || self.give_up();
                 }
@@ -235,22 +235,20 @@ fn retries_left(page: PageIndex) -> bool {
     struct Entry {
         /// Thread and page.
         who: AtomicU64,
-        /// Time of the first fault of the row (high bits) and faults since (low 16 bits).
+        /// Time of the last fault of the row (high bits) and faults so far (low 16 bits).
         row: AtomicU64,
     }
-    static TABLE: [Entry; 64] = [const { Entry { who: AtomicU64::new(0), row: AtomicU64::new(0) } }; 64];
-    const WINDOW_NS: u64 = 10_000_000;
+    static TABLE: [Entry; 1024] = [const { Entry { who: AtomicU64::new(0), row: AtomicU64::new(0) } }; 1024];
+    const WINDOW_NS: u64 = 1_000_000_000;
 
     let thread = u64::from(clock::thread_id());
-    let entry = &TABLE[thread as usize % TABLE.len()];
     let who = thread << 32 | u64::from(page.0);
+    let entry = &TABLE[(who.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize];
     let (row, now) = (entry.row.load(Ordering::Relaxed), clock::monotonic_ns() >> 16 << 16);
-    if entry.who.swap(who, Ordering::Relaxed) != who || now.saturating_sub(row) > WINDOW_NS {
-        entry.row.store(now, Ordering::Relaxed);
-        return true;
-    }
-    entry.row.store(row + 1, Ordering::Relaxed);
-    if row & 0xffff < SignalDelivery::RETRIES {
+    let same = entry.who.swap(who, Ordering::Relaxed) == who && now.saturating_sub(row) < WINDOW_NS;
+    let faults = if same { (row & 0xffff) + 1 } else { 0 };
+    entry.row.store(now | faults, Ordering::Relaxed);
+    if faults < SignalDelivery::RETRIES {
         futex::yield_now();
         return true;
     }

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 /// A child of this process, reaped when dropped.
 #[derive(Debug)]
 pub struct Child {
+    pid: Pid,
     pidfd: OwnedFd,
     /// Set once the child has been waited for.
     exit: Option<ChildExit>,
@@ -63,7 +64,8 @@ pub unsafe fn fork() -> Result<Forked, Errno> {
         _ => {
             // SAFETY: clone succeeded, so the kernel stored a new descriptor, which this value owns.
             let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-            Ok(Forked::Parent(Child { pidfd, exit: None }))
+            let pid = Pid::from_raw(pid as i32).ok_or(Errno::SRCH)?;
+            Ok(Forked::Parent(Child { pid, pidfd, exit: None }))
         }
     }
 }
@@ -73,7 +75,14 @@ pub unsafe fn fork() -> Result<Forked, Errno> {
 pub fn become_worker(parent: Pid, nice: i32) -> bool {
     // A worker that cannot ask for its death signal still ends with its work; a priority is a wish.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    let _ = rustix::process::setpriority_process(None, nice);
+    if let Ok(own) = rustix::process::getpriority_process(None) {
+        let _ = rustix::process::setpriority_process(None, own + nice);
+    }
+    has_parent(parent)
+}
+
+/// In a child: whether its parent is still there. Async-signal-safe.
+pub fn has_parent(parent: Pid) -> bool {
     rustix::process::getppid() == Some(parent)
 }
 
@@ -91,8 +100,10 @@ pub fn exit_now(status: i32) -> ! {
 impl Child {
     /// Kills the child. It is reaped by [`Child::wait`] or on drop.
     pub fn kill(&self) {
-        // Fails only when it is dead already.
-        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+        if rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL).is_err() {
+            // Dead already, or that call is denied here. Its number is its own until it has been waited for.
+            let _ = rustix::process::kill_process(self.pid, Signal::KILL);
+        }
     }
 
     /// Stops the child (`SIGSTOP`), as a debugger might; for tests of the deadline.

@@ -129,10 +129,10 @@ fn child(order: &Order<'_>, parent: rustix::process::Pid, body: impl FnOnce(&Sna
     let _end = EndOnUnwind;
     // A fault in the worker is a failure of the worker, to be seen by the parent: not for the host's handlers.
     signal::block_all();
-    if !process::become_worker(parent, order.nice) {
+    let orphaned = || !process::has_parent(parent);
+    if !process::become_worker(parent, order.nice) || !order.record.wait_for_go(orphaned) {
         process::exit_now(status::NO_PARENT);
     }
-    order.record.wait_for_go();
     let heap = order.barrier.heap();
     // SAFETY: the heap's range is not inherited (MADV_DONTFORK), so nothing is mapped there in this process.
     let mapped = unsafe { memory::map_file_read_only_at(heap.base(), heap.half(), heap.file()) };

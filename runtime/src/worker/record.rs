@@ -44,11 +44,15 @@ impl Record {
         futex::wake_all_shared(&self.go[0]);
     }
 
-    /// The worker's side: waits until it may begin. Async-signal-safe.
-    pub(super) fn wait_for_go(&self) {
+    /// The worker's side: waits until it may begin, or until `give_up`. Async-signal-safe.
+    pub(super) fn wait_for_go(&self, give_up: impl Fn() -> bool) -> bool {
         while self.go[0].load(Ordering::Acquire) == 0 {
+            if give_up() {
+                return false;
+            }
             futex::wait_shared(&self.go[0], 0, Duration::from_millis(10));
         }
+        true
     }
 
     /// Counts a step forward. Async-signal-safe.
