@@ -60,7 +60,10 @@ pub struct Mutator<E: Embedder> {
 impl<E: Embedder> Mutator<E> {
     pub(crate) fn attach(heap: Heap<E>, stack: StackScan) -> Result<Self, Error> {
         let core = heap.core();
-        let state = core.registry.attach(stack == StackScan::Conservative, core.barrier.is_some())?;
+        // SAFETY: the mutator keeps the heap, and with it the registry, and the state, and detaches when it is dropped, on
+        // this thread. (A mutator that is forgotten keeps them for ever.)
+        let state =
+            unsafe { core.registry.attach(stack == StackScan::Conservative, core.barrier.is_some()) }?;
         // The world does not stop before this thread polls: the colour is the current one.
         let local = Box::into_raw(Box::new(Local::new(core.colour())));
         core.locals.lock().push(LocalPtr::new(local));

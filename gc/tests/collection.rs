@@ -207,6 +207,42 @@ fn marking_without_room_for_packets_is_slower_and_not_wrong() {
     }
 }
 
+/// Large and small arrays that refer to each other at random: blocks have to be scanned again in every order.
+#[test]
+fn scanning_again_comes_to_an_end() {
+    for snapshot in [Snapshot::Preimage, Snapshot::StopTheWorld] {
+        let nodes = Nodes::new(heap(snapshot).limit(256 << 20).verify(false).mark_packets(1));
+        let mut m = nodes.heap.attach(StackScan::None).unwrap();
+        let mut random = common::Random(7);
+        let arrays = 2_000;
+        let top = m.alloc(Kind::UNIFORM, 8 * arrays).unwrap().cast::<u64>();
+        let root = nodes.heap.handle(Address::from_ptr(top.as_ptr()));
+        let mut objects = 1;
+        for k in 0..arrays {
+            let words = if k % 100 == 99 { 20_000 } else { 64 };
+            let array = m.alloc(Kind::UNIFORM, words * 8).unwrap().cast::<u64>();
+            objects += 1;
+            // SAFETY: words of the array of arrays, and of those it holds.
+            unsafe { top.add(k).write(array.as_ptr() as u64) };
+            for word in 0..words {
+                let value = if random.below(3) == 0 {
+                    objects += 1;
+                    new_node(&mut m, nodes.kind, std::ptr::null_mut(), 1) as u64
+                } else {
+                    // SAFETY: as above.
+                    unsafe { top.add(random.below(k + 1)).read() }
+                };
+                // SAFETY: as above.
+                unsafe { array.add(word).write(value) };
+            }
+        }
+        let record = m.collect();
+        assert_eq!(record.marked_objects, objects);
+        assert!(record.rescanned_blocks > 10, "{record}");
+        drop(root);
+    }
+}
+
 #[test]
 fn several_heaps_live_side_by_side_and_are_cleaned_up() {
     for _ in 0..5 {

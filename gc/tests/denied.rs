@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Nodes, new_node, number_of};
-use palimpsest::{Heap, HeapBuilder, PlainPointers, Snapshot, StackScan, Stats};
+use palimpsest::{Address, Heap, HeapBuilder, Kind, PlainPointers, Snapshot, StackScan, Stats};
 use palimpsest_runtime::sys::Errno;
 use palimpsest_runtime::sys::inject::{self, Call};
 
@@ -38,6 +38,33 @@ fn work(nodes: &Nodes) -> Stats {
         at = unsafe { (*at).next };
     }
     nodes.heap.stats()
+}
+
+/// Moves what is in a table about, and adds to it, until there were enough cycles: each verifies the heap.
+fn rewrite(nodes: &Nodes) {
+    const SLOTS: usize = 20_000;
+    let mut m = nodes.heap.attach(StackScan::None).unwrap();
+    let table = m.alloc(Kind::UNIFORM, SLOTS * 8).unwrap().cast::<*mut common::Node>();
+    let _table = nodes.heap.handle(Address::from_ptr(table.as_ptr()));
+    let mut random = common::Random(table.as_ptr() as u64);
+    while nodes.heap.stats().cycles < 30 {
+        for _ in 0..10_000 {
+            let (a, b) = (random.below(SLOTS), random.below(SLOTS));
+            // SAFETY: slots of the table, and nodes that are in it.
+            unsafe {
+                let moved = table.add(a).read();
+                if !moved.is_null() {
+                    number_of(moved);
+                }
+                table.add(b).write(moved);
+                let node = new_node(&mut m, nodes.kind, moved, a as u64);
+                if random.below(2) == 0 {
+                    (*node).next = std::ptr::null_mut();
+                }
+                table.add(a).write(node);
+            }
+        }
+    }
 }
 
 /// What is armed fails; the rest is let through.
@@ -96,6 +123,20 @@ fn every_denied_call_has_a_clear_outcome() {
     }
     let stats = denying(Call::UffdArm, 0, ALWAYS, Errno::NOMEM, || work(&Nodes::new(builder())));
     assert!(stats.fallbacks >= 4, "{stats}");
+
+    // The same, while other threads write: what could not be armed this time is armed the next.
+    for after in [0, 3, 20] {
+        denying(Call::UffdArm, after, 3, Errno::NOMEM, || {
+            let nodes = Nodes::new(builder().cycle_every(256 << 10));
+            std::thread::scope(|s| {
+                for _ in 0..2 {
+                    s.spawn(|| rewrite(&nodes));
+                }
+            });
+            let stats = nodes.heap.stats();
+            assert!(stats.cycles >= 30 && stats.fallbacks >= 1, "{stats}");
+        });
+    }
 
     // A page cannot be unprotected: the barrier is given up for good, and no write is lost.
     for after in [0, 1, 10, 100] {

@@ -35,6 +35,9 @@ pub enum Error {
         "{0} heaps with a barrier exist in this process already; drop one, or use stop-the-world marking"
     )]
     TooManyHeaps(usize),
+    /// The calling thread is attached already.
+    #[error("this thread is attached to this heap already; use the mutator it has")]
+    AlreadyAttached,
     /// The calling thread cannot take the barrier's signal.
     #[error(
         "this thread blocks SIGBUS, by which the write barrier works, and would be killed by its first write; \

@@ -60,7 +60,8 @@ impl Bench {
 
     /// Writes at random to the words that are this writer's until `done`, polling every 64 writes.
     fn write(&self, writer: u64, account: &Account, done: &AtomicBool) {
-        let own = self.registry.attach(false, true).unwrap();
+        // SAFETY: the registry outlives the writers, which keep the state until they detach.
+        let own = unsafe { self.registry.attach(false, true) }.unwrap();
         let words = self.heap.half().0 as u64 / 8;
         let mut random = 0x9e37_79b9_7f4a_7c15 ^ (writer << 17);
         let (mut sum, mut count) = (0u64, 0u64);

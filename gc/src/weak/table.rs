@@ -224,9 +224,7 @@ impl WeakTable {
 
     fn core_of<'m, E: Embedder>(&self, mutator: &'m Mutator<E>) -> &'m Core<E> {
         let core = mutator.heap().core();
-        assert_eq!(core.id, self.heap,
-            "a weak table was used with a mutator of another heap"
-        );
+        assert_eq!(core.id, self.heap, "a weak table was used with a mutator of another heap");
         core
     }
 }

@@ -64,9 +64,8 @@ impl DirtyMap {
                     continue;
                 }
                 let index = (first + k) as u32;
-                match result {
-                    Ok(()) => result = visit(index),
-                    Err(_) => {}
+                if result.is_ok() {
+                    result = visit(index);
                 }
                 if result.is_err() {
                     self.mark_chunk(index);

@@ -10,7 +10,7 @@
 //!
 //! To stop the world the collector raises the stop word and waits until no thread is `Running`. A thread that parks or
 //! blocks has written its registers to its stack and noted where its stack ends, so that a scan sees every
-//! reference it holds. A thread that leaves a blocking region while the world is stopped parks first.
+//! reference it holds. A thread that leaves a blocking region while the world is stopped waits until it goes on.
 //!
 //! Stop word and states are written and read in opposite orders by the two sides (Dekker's pattern), hence `SeqCst`:
 //! either the collector sees the thread running and waits for it, or the thread sees the stop.
@@ -21,6 +21,7 @@ pub use registry::{Registry, StoppedWorld};
 
 use crate::sys::{clock, futex, stack};
 use crate::unit::Address;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 const RUNNING: u32 = 0;
@@ -31,8 +32,8 @@ const BLOCKED: u32 = 2;
 const SPINS: u32 = 200;
 
 /// For how long a stopped thread, or the collector that waits for one to stop, keeps its processor busy rather than sleep,
-/// where there are processors for all. A pause is half as long. A thread that sleeps leaves its processor to the new worker, and gets it back when that has used up its
-/// time slice: some milliseconds, where the pause itself was a fraction of one.
+/// where there are processors for all. A pause is half as long. A thread that sleeps may find its processor taken, and gets
+/// it back when that has used up its time slice: some milliseconds, where the pause itself was a fraction of one.
 const KEEP_PROCESSOR_NS: u64 = 1_000_000;
 
 /// What the collector knows of one attached thread.
@@ -81,26 +82,32 @@ impl Registry {
     /// stack are seen by a stack scan meanwhile.
     #[cold]
     pub fn park(&self, own: &MutatorState) {
-        stack::with_registers_on_stack(|top| {
-            own.stack_top.store(top.as_usize(), SeqCst);
-            self.leave_running(own, PARKED);
-            self.return_to_running(own);
-        });
+        self.stopped(own, PARKED, || {});
     }
 
     /// Runs `f`, in which the calling thread does not touch the heap, without delaying a stop of the world.
     pub fn blocking<R>(&self, own: &MutatorState, f: impl FnOnce() -> R) -> R {
+        self.stopped(own, BLOCKED, f)
+    }
+
+    /// Runs `f` with the calling thread stopped, as far as this heap and all others that it is attached to are concerned:
+    /// two threads that waited for two heaps, each running as the other heap sees it, would wait for ever.
+    fn stopped<R>(&self, own: &MutatorState, state: u32, f: impl FnOnce() -> R) -> R {
         /// Comes back also when `f` unwinds.
-        struct Return<'a>(&'a Registry, &'a MutatorState);
-        impl Drop for Return<'_> {
+        struct Return(Vec<Attachment>);
+        impl Drop for Return {
             fn drop(&mut self) {
-                self.0.return_to_running(self.1);
+                return_to_running(&self.0);
             }
         }
         stack::with_registers_on_stack(|top| {
-            own.stack_top.store(top.as_usize(), SeqCst);
-            self.leave_running(own, BLOCKED);
-            let _return = Return(self, own);
+            let all = Attachment::all_with(Attachment { registry: self, state: own });
+            for attachment in &all {
+                let (registry, attached) = attachment.get();
+                attached.stack_top.store(top.as_usize(), SeqCst);
+                registry.leave_running(attached, if std::ptr::eq(registry, self) { state } else { BLOCKED });
+            }
+            let _return = Return(all);
             f()
         })
     }
@@ -114,33 +121,71 @@ impl Registry {
         }
     }
 
-    fn return_to_running(&self, own: &MutatorState) {
-        let mut waiting_since = 0;
-        loop {
-            let mut spins = 0;
-            while self.stop.load(SeqCst) != 0 {
-                if waiting_since == 0 {
-                    waiting_since = clock::monotonic_ns();
-                }
-                let keep = spins < SPINS
-                    || (self.may_spin.load(Relaxed)
-                        && clock::monotonic_ns() - waiting_since < KEEP_PROCESSOR_NS);
-                if keep {
-                    spins += 1;
-                    std::hint::spin_loop();
-                } else {
-                    futex::wait(&self.stop, 1, None);
-                }
+    /// Waits until the world goes on.
+    fn wait_for_world(&self) {
+        let start = clock::monotonic_ns();
+        let mut spins = 0;
+        while self.stop.load(SeqCst) != 0 {
+            let may_spin = self.may_spin.load(Relaxed);
+            if spins < SPINS || (may_spin && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS) {
+                spins += 1;
+                std::hint::spin_loop();
+            } else {
+                futex::wait(&self.stop, 1, None);
             }
-            own.state.store(RUNNING, SeqCst);
-            if self.stop.load(SeqCst) == 0 {
-                if waiting_since != 0 {
-                    self.longest_wait.fetch_max(clock::monotonic_ns() - waiting_since, SeqCst);
-                }
-                return;
-            }
-            // Stopped again in between: the collector may have seen us running and be waiting.
-            self.leave_running(own, PARKED);
         }
+        if spins > 0 {
+            self.longest_wait.fetch_max(clock::monotonic_ns() - start, SeqCst);
+        }
+    }
+}
+
+/// Makes the calling thread run again, for all heaps at once: it never waits for one while another sees it running.
+fn return_to_running(all: &[Attachment]) {
+    loop {
+        for attachment in all {
+            attachment.get().0.wait_for_world();
+        }
+        for attachment in all {
+            attachment.get().1.state.store(RUNNING, SeqCst);
+        }
+        if all.iter().all(|attachment| attachment.get().0.stop.load(SeqCst) == 0) {
+            return;
+        }
+        // Stopped again in between: the collector may have seen us running and be waiting.
+        for attachment in all {
+            let (registry, attached) = attachment.get();
+            registry.leave_running(attached, PARKED);
+        }
+    }
+}
+
+thread_local! {
+    /// The heaps that this thread is attached to.
+    static ATTACHED: RefCell<Vec<Attachment>> = const { RefCell::new(Vec::new()) };
+}
+
+/// That this thread is attached to a heap.
+#[derive(Copy, Clone, PartialEq, Eq)]
+struct Attachment {
+    /// Both are there as long as the thread is attached.
+    registry: *const Registry,
+    state: *const MutatorState,
+}
+
+impl Attachment {
+    fn get(&self) -> (&Registry, &MutatorState) {
+        // SAFETY: whoever attached a thread keeps registry and state until it is detached (`Registry::attach`), and these
+        // are used by that thread only.
+        unsafe { (&*self.registry, &*self.state) }
+    }
+
+    /// All of the calling thread's; `own` among them also where the thread is ending and has no list any more.
+    fn all_with(own: Self) -> Vec<Self> {
+        let mut all = ATTACHED.try_with(|list| list.borrow().clone()).unwrap_or_default();
+        if !all.contains(&own) {
+            all.push(own);
+        }
+        all
     }
 }

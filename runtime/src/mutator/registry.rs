@@ -1,6 +1,6 @@
 //! The attached threads of one heap.
 
-use super::{BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNNING, SPINS};
+use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNNING, SPINS};
 use crate::error::Error;
 use crate::sys::{clock, futex, signal, stack};
 use parking_lot::{Mutex, MutexGuard};
@@ -43,8 +43,15 @@ impl Registry {
     /// Waits while the world is stopped.
     ///
     /// # Errors
-    /// [`Error::SignalBlocked`] if the thread could not take the barrier's signal.
-    pub fn attach(&self, scan_stack: bool, needs_signal: bool) -> Result<Arc<MutatorState>, Error> {
+    /// [`Error::SignalBlocked`] if the thread could not take the barrier's signal; [`Error::AlreadyAttached`].
+    ///
+    /// # Safety
+    /// The registry stays where it is, and the returned state is kept, until the same thread has called
+    /// [`Registry::detach`].
+    pub unsafe fn attach(&self, scan_stack: bool, needs_signal: bool) -> Result<Arc<MutatorState>, Error> {
+        if ATTACHED.with_borrow(|list| list.iter().any(|attached| std::ptr::eq(attached.registry, self))) {
+            return Err(Error::AlreadyAttached);
+        }
         if needs_signal && signal::sigbus_blocked() {
             return Err(Error::SignalBlocked);
         }
@@ -58,11 +65,14 @@ impl Registry {
         let state = Arc::new(MutatorState::new(base));
         // The collector holds this lock from before it looks at the threads until they run again.
         self.threads.lock().push(state.clone());
+        ATTACHED.with_borrow_mut(|list| list.push(Attachment { registry: self, state: &*state }));
         Ok(state)
     }
 
     /// Detaches the calling thread: it holds no reference any more and does not touch the heap again.
     pub fn detach(&self, own: &Arc<MutatorState>) {
+        let _ = ATTACHED
+            .try_with(|list| list.borrow_mut().retain(|attached| !std::ptr::eq(attached.registry, self)));
         // The collector may hold the lock and wait for us.
         own.state.store(BLOCKED, SeqCst);
         if self.stop.load(SeqCst) != 0 {
@@ -150,7 +160,8 @@ mod tests {
             for k in 0..4 {
                 let (registry, count, done) = (&registry, &count, &done);
                 s.spawn(move || {
-                    let own = registry.attach(k % 2 == 0, false).unwrap();
+                    let own = // SAFETY: the registry outlives the threads, which keep the state until they detach.
+                    unsafe { registry.attach(k % 2 == 0, false) }.unwrap();
                     while !done.load(SeqCst) {
                         count.fetch_add(1, SeqCst);
                         if registry.stop_wanted() {
@@ -178,10 +189,49 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_attaches_once() {
+        let registry = Registry::new();
+        // SAFETY: the registry stays, and so does the state.
+        let own = unsafe { registry.attach(false, false) }.unwrap();
+        // SAFETY: as above.
+        assert!(matches!(unsafe { registry.attach(false, false) }, Err(Error::AlreadyAttached)));
+        registry.detach(&own);
+    }
+
+    /// Each thread waits in one heap while it is attached to the other, whose world is stopped again and again.
+    #[test]
+    fn threads_of_two_heaps_do_not_wait_for_each_other() {
+        let (heaps, done) = ([Registry::new(), Registry::new()], AtomicBool::new(false));
+        std::thread::scope(|s| {
+            for _ in 0..2 {
+                s.spawn(|| {
+                    // SAFETY: the registries outlive the threads, which keep the states until they detach.
+                    let own = [0, 1].map(|k| unsafe { heaps[k].attach(false, false) }.unwrap());
+                    while !done.load(SeqCst) {
+                        for k in [0, 1] {
+                            if heaps[k].stop_wanted() {
+                                heaps[k].park(&own[k]);
+                            }
+                        }
+                    }
+                    for k in [0, 1] {
+                        heaps[k].detach(&own[k]);
+                    }
+                });
+            }
+            let stoppers: Vec<_> =
+                heaps.iter().map(|heap| s.spawn(|| (0..200).for_each(|_| drop(heap.stop_world())))).collect();
+            stoppers.into_iter().for_each(|s| s.join().unwrap());
+            done.store(true, SeqCst);
+        });
+    }
+
+    #[test]
     fn a_thread_that_ends_attached_is_not_waited_for() {
         let registry = Registry::new();
         std::thread::scope(|s| {
-            s.spawn(|| registry.attach(true, false).unwrap());
+            // SAFETY: the thread does nothing more.
+            s.spawn(|| std::mem::forget(unsafe { registry.attach(true, false) }.unwrap()));
         });
         let world = registry.stop_world();
         assert_eq!(world.threads()[0].stack(), None);
@@ -195,7 +245,8 @@ mod tests {
                 .map(|_| {
                     s.spawn(|| {
                         for _ in 0..300 {
-                            let own = registry.attach(false, false).unwrap();
+                            // SAFETY: as above.
+                            let own = unsafe { registry.attach(false, false) }.unwrap();
                             registry.detach(&own);
                         }
                     })
