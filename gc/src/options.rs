@@ -88,7 +88,7 @@ impl Options {
             chaos: Chaos::default(),
             patience: Duration::from_secs(10),
             stall_limit: Duration::from_millis(100),
-            worker_nice: 5,
+            worker_nice: 10,
             mark_packets: None,
         }
     }

@@ -10,6 +10,7 @@ use crate::stats::{CycleRecord, ms};
 use crate::unit::BlockIndex;
 use palimpsest_runtime::Error;
 use palimpsest_runtime::barrier::{Barrier, Choice};
+use palimpsest_runtime::sys::process::Hurry;
 use palimpsest_runtime::worker::{self, Order, Record, Verdict, Worker};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -30,6 +31,9 @@ pub(super) fn mark<E: Embedder>(
     if let Err(error) = arm_ahead(core, barrier, record) {
         return stop_the_world::mark(core, record, Some(error.to_string()));
     }
+    // In the pause all threads wait for this one. Whatever else wants its processor, for a time slice of some milliseconds,
+    // waits for the fraction of one that it takes, where we may ask for that.
+    let hurry = Hurry::new();
     let start = Instant::now();
     let world = core.registry.stop_world();
     record.stop_ms = ms(start.elapsed());
@@ -48,7 +52,8 @@ pub(super) fn mark<E: Embedder>(
         begin_marking(core);
         barrier.begin_snapshot();
         let roots = core.roots.lock();
-        let order = Order { barrier, record: &core.record, cycle, nice: core.options.worker_nice };
+        let order =
+            Order { barrier, record: &core.record, cycle, nice: hurry.before() + core.options.worker_nice };
         // SAFETY: the world is stopped and the snapshot has begun. Marking allocates nothing and locks nothing; the
         // roots, whose lock is held here, are as they were at the fork.
         unsafe {
@@ -63,6 +68,7 @@ pub(super) fn mark<E: Embedder>(
         Ok(worker) => {
             enter_pause(record, start);
             drop(world);
+            drop(hurry);
             worker.begin();
             watch(core, barrier, worker, record)
         }

@@ -126,7 +126,8 @@ impl Registry {
         let start = clock::monotonic_ns();
         let mut spins = 0;
         while self.stop.load(SeqCst) != 0 {
-            let may_spin = self.may_spin.load(Relaxed);
+            // Not where the collector waits for this very processor.
+            let may_spin = self.may_spin.load(Relaxed) && self.stopper.load(Relaxed) != clock::processor();
             if spins < SPINS || (may_spin && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS) {
                 spins += 1;
                 std::hint::spin_loop();

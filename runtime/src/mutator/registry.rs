@@ -4,15 +4,15 @@ use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNN
 use crate::error::Error;
 use crate::sys::{clock, futex, signal, stack};
 use parking_lot::{Mutex, MutexGuard};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 /// For how long a thread may take to stop before it is looked after.
 const LOOK_AFTER: Duration = Duration::from_millis(500);
 
 /// The attached threads of one heap, and the word that stops them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     threads: Mutex<Vec<Arc<MutatorState>>>,
     /// 1 while the world is to be stopped.
@@ -23,6 +23,10 @@ pub struct Registry {
     pub(super) longest_wait: AtomicU64,
     /// Whether there are processors for all attached threads and the collector.
     pub(super) may_spin: AtomicBool,
+    /// The processor on which the collector stops the world.
+    pub(super) stopper: AtomicI32,
+    /// Processors this process may use. Looked up once: that reads files.
+    processors: usize,
 }
 
 /// A stopped world: no attached thread runs. It goes on when this drops.
@@ -32,10 +36,24 @@ pub struct StoppedWorld<'a> {
     threads: MutexGuard<'a, Vec<Arc<MutatorState>>>,
 }
 
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Registry {
     /// Nobody attached.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            threads: Mutex::default(),
+            stop: AtomicU32::new(0),
+            arrivals: AtomicU32::new(0),
+            longest_wait: AtomicU64::new(0),
+            may_spin: AtomicBool::new(false),
+            stopper: AtomicI32::new(-1),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+        }
     }
 
     /// Attaches the calling thread. With `scan_stack` its stack and registers are searched for references.
@@ -102,8 +120,9 @@ impl Registry {
     pub fn stop_world(&self) -> StoppedWorld<'_> {
         let threads = self.threads.lock();
         self.longest_wait.store(0, SeqCst);
-        let may_spin = threads.len() < processors();
+        let may_spin = threads.len() < self.processors;
         self.may_spin.store(may_spin, SeqCst);
+        self.stopper.store(clock::processor(), SeqCst);
         let start = clock::monotonic_ns();
         self.stop.store(1, SeqCst);
         for thread in threads.iter() {
@@ -115,7 +134,12 @@ impl Registry {
                 }
                 if spins < SPINS || (may_spin && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS) {
                     spins += 1;
-                    std::hint::spin_loop();
+                    if spins < SPINS {
+                        std::hint::spin_loop();
+                    } else {
+                        // The thread that is to stop may be waiting for this very processor.
+                        futex::yield_now();
+                    }
                 } else {
                     futex::wait(&self.arrivals, seen, Some(LOOK_AFTER));
                     if self.arrivals.load(SeqCst) == seen {
@@ -126,12 +150,6 @@ impl Registry {
         }
         StoppedWorld { registry: self, threads }
     }
-}
-
-/// Processors this process may use.
-fn processors() -> usize {
-    static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 impl StoppedWorld<'_> {

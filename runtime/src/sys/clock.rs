@@ -20,6 +20,12 @@ pub fn thread_id() -> u32 {
     rustix::thread::gettid().as_raw_nonzero().get() as u32
 }
 
+/// The processor the calling thread runs on at this moment.
+pub fn processor() -> i32 {
+    // SAFETY: `sched_getcpu` has no precondition.
+    unsafe { libc::sched_getcpu() }
+}
+
 /// Whether this process still has a thread of this number. Where that cannot be told, it has.
 pub fn thread_exists(id: u32) -> bool {
     // SAFETY: signal 0 is sent to nobody: the call only looks whether it could be.

@@ -70,14 +70,49 @@ pub unsafe fn fork() -> Result<Forked, Errno> {
     }
 }
 
-/// In a new child: have the kernel kill it when its parent's forking thread ends, and run at lower priority
-/// than the mutators. `false` if the parent is gone already. Async-signal-safe.
+/// A calling thread in a hurry: at the highest ordinary priority until this is dropped, where the process may ask for that
+/// (`CAP_SYS_NICE`, `RLIMIT_NICE`); elsewhere nothing changes.
+#[derive(Debug)]
+pub struct Hurry {
+    /// What the priority was, as for `nice`.
+    before: i32,
+    raised: bool,
+}
+
+impl Hurry {
+    /// Raises the calling thread's priority if that is allowed.
+    pub fn new() -> Self {
+        let before = rustix::process::getpriority_process(None).unwrap_or(0);
+        Self { before, raised: rustix::process::setpriority_process(None, -20).is_ok() }
+    }
+
+    /// What the thread's priority is otherwise.
+    pub fn before(&self) -> i32 {
+        self.before
+    }
+}
+
+impl Default for Hurry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Hurry {
+    fn drop(&mut self) {
+        if self.raised {
+            // Lowering a priority is always allowed.
+            let _ = rustix::process::setpriority_process(None, self.before);
+        }
+    }
+}
+
+/// In a new child: have the kernel kill it when its parent's forking thread ends, and run at this priority. `false` if the
+/// parent is gone already. Async-signal-safe.
 pub fn become_worker(parent: Pid, nice: i32) -> bool {
     // A worker that cannot ask for its death signal still ends with its work; a priority is a wish.
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    if let Ok(own) = rustix::process::getpriority_process(None) {
-        let _ = rustix::process::setpriority_process(None, own + nice);
-    }
+    let _ = rustix::process::setpriority_process(None, nice);
     has_parent(parent)
 }
 

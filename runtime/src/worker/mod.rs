@@ -46,7 +46,7 @@ pub struct Order<'a> {
     pub record: &'a Record,
     /// The cycle it works for; never 0.
     pub cycle: u64,
-    /// How much lower than its parent's its priority is, as for `nice`.
+    /// Its priority, as for `nice`.
     pub nice: i32,
 }
 
