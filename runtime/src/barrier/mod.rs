@@ -30,7 +30,7 @@
 //! # What a write costs
 //!
 //! Nothing on an open page: one store. On an armed page the kernel delivers `SIGBUS` to the writer, which runs
-//! [`trap`], and the store is executed again.
+//! the code in `trap.rs`, and the store is executed again.
 
 mod dirty;
 pub mod epoch;
