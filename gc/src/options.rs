@@ -20,7 +20,7 @@ impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Snapshot::Preimage => "preimage",
-            Snapshot::StopTheWorld => "stop-the-world",
+            Snapshot::StopTheWorld => "stw",
         })
     }
 }
