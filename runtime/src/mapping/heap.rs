@@ -15,7 +15,7 @@ use crate::unit::{Address, Bytes, CHUNK_SIZE, PageRange};
 use memmap2::MmapMut;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// Alignment of the heap's base: a huge page, so that huge pages fit from the first byte on.
+/// Alignment of the heap's base: what one page table covers, so that the heap shares none with its neighbours.
 const ALIGN: usize = 2 << 20;
 
 /// The reserved range of one heap.
