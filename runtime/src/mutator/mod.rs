@@ -32,9 +32,9 @@ const BLOCKED: u32 = 2;
 const SPINS: u32 = 200;
 
 /// For how long a stopped thread, or the collector that waits for one to stop, keeps its processor busy rather than sleep,
-/// where there are processors for all. A pause is half as long. A thread that sleeps may find its processor taken, and gets
-/// it back when that has used up its time slice: some milliseconds, where the pause itself was a fraction of one.
-const KEEP_PROCESSOR_NS: u64 = 1_000_000;
+/// where there are processors for all. A pause is a fraction of that. A thread that sleeps may find its processor taken, and
+/// gets it back when that has used up its time slice: some milliseconds, where the pause itself was a fraction of one.
+const KEEP_PROCESSOR_NS: u64 = 3_000_000;
 
 /// What the collector knows of one attached thread.
 #[derive(Debug)]
@@ -126,14 +126,16 @@ impl Registry {
         let start = clock::monotonic_ns();
         let mut spins = 0;
         while self.stop.load(SeqCst) != 0 {
-            // Not where the collector waits for this very processor.
-            let may_spin = self.may_spin.load(Relaxed) && self.stopper.load(Relaxed) != clock::processor();
-            if spins < SPINS || (may_spin && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS) {
-                spins += 1;
+            let may_keep = self.may_spin.load(Relaxed) && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS;
+            if spins < SPINS || (may_keep && self.stopper.load(Relaxed) != clock::processor()) {
                 std::hint::spin_loop();
+            } else if may_keep {
+                // The collector waits for this very processor.
+                futex::yield_now();
             } else {
                 futex::wait(&self.stop, 1, None);
             }
+            spins += 1;
         }
         if spins > 0 {
             self.longest_wait.fetch_max(clock::monotonic_ns() - start, SeqCst);
