@@ -7,8 +7,10 @@
 use palimpsest_runtime::barrier::{Barrier, Choice, Contents};
 use palimpsest_runtime::mapping::HeapMapping;
 use palimpsest_runtime::mutator::Registry;
-use palimpsest_runtime::worker::{self, Failure, Order, ReadSide, Reason, Record, SnapshotView, Verdict};
-use palimpsest_runtime::{Address, Bytes, PAGE_SIZE, PageRange, probe};
+use palimpsest_runtime::worker::{
+    self, Failure, Order, OwnedPage, ReadSide, Reason, Record, SnapshotView, Verdict,
+};
+use palimpsest_runtime::{Address, Bytes, PAGE_SIZE, PageIndex, PageRange, probe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
@@ -97,10 +99,14 @@ impl Bench {
 /// Adds up all words of the snapshot from one side; also the largest. No allocation: this runs in a worker.
 fn add_up(view: &SnapshotView<'_>, base: Address, side: ReadSide, record: &Record) -> (u64, u64) {
     let (mut sum, mut newest) = (0u64, 0u64);
-    let mut words = [0u64; PAGE_SIZE / 8];
-    for page in 0..view.pages() as usize {
-        view.load_from(side, base.add(page * PAGE_SIZE), &mut words);
-        for word in words {
+    let mut copy = OwnedPage([0; PAGE_SIZE / 8]);
+    for page in 0..view.pages() {
+        match side {
+            // An owned copy has the same side as a load.
+            ReadSide::Snapshot if page % 2 == 0 => view.copy_page(PageIndex(page), &mut copy),
+            _ => view.load_from(side, base.add(page as usize * PAGE_SIZE), &mut copy.0),
+        }
+        for word in copy.0 {
             sum = sum.wrapping_add(word);
             newest = newest.max(word);
         }

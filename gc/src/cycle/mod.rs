@@ -80,7 +80,6 @@ impl<E: Embedder> Collector<E> {
         let core = self.core.clone();
         core.finish_sweep();
         core.packets.reset();
-        core.weak_reads.reset();
         let mut record = CycleRecord::new(number, core.ledger.snapshot);
         let marking = match self.barrier_for_this_cycle() {
             Ok(Some(barrier)) => preimage::mark(&core, barrier, number, &mut record),

@@ -53,18 +53,20 @@ impl WeakReads {
         &self.state[1]
     }
 
-    /// Before a cycle: nothing is left in the queue, as it may be after a cycle that failed.
-    pub(crate) fn reset(&self) {
-        for slot in self.slots.iter() {
-            slot.store(0, Relaxed);
+    /// Opens the queue for a cycle, with nothing in it.
+    ///
+    /// The world is stopped: no thread is in the middle of a read, which might otherwise put into this cycle's queue, or
+    /// note as put there, what it read in the one before.
+    pub(crate) fn begin_marking(&self) {
+        // A queue that was drained has empty slots. What is left is from a cycle that failed.
+        if self.pushed().load(SeqCst) & !CLOSED != self.drained().load(SeqCst) {
+            for slot in self.slots.iter() {
+                slot.store(0, Relaxed);
+            }
         }
         for recent in &self.recent {
             recent.store(0, Relaxed);
         }
-    }
-
-    /// Opens the queue for a cycle. The world is stopped, and [`WeakReads::reset`] was called.
-    pub(crate) fn begin_marking(&self) {
         for word in self.state.iter() {
             word.store(0, SeqCst);
         }
@@ -190,7 +192,6 @@ mod tests {
         assert_eq!((reads.pop(), reads.pop()), (Some(7), None));
         assert!(reads.close());
         assert_eq!(reads.push(8), Some(Pushed::TooLate));
-        reads.reset();
         reads.begin_marking();
         assert_eq!(reads.push(9), Some(Pushed::WillBeMarked));
     }
@@ -211,7 +212,6 @@ mod tests {
     fn what_is_pushed_before_the_close_is_popped() {
         let reads = WeakReads::new().unwrap();
         for _ in 0..50 {
-            reads.reset();
             reads.begin_marking();
             let (mut kept, mut seen) = (0u64, 0u64);
             std::thread::scope(|s| {
@@ -241,5 +241,24 @@ mod tests {
             });
             assert_eq!(kept, seen);
         }
+    }
+
+    #[test]
+    fn a_cycle_begins_with_nothing_of_a_failed_one() {
+        let reads = WeakReads::new().unwrap();
+        reads.begin_marking();
+        for k in 0..100 {
+            assert!(reads.push(k).is_some());
+        }
+        reads.recent[3].store(4, SeqCst);
+        reads.pop();
+        // Its worker was killed here.
+        reads.end();
+        reads.begin_marking();
+        assert_eq!(reads.pop(), None);
+        assert!(reads.slots.iter().all(|slot| slot.load(SeqCst) == 0));
+        assert!(reads.recent.iter().all(|recent| recent.load(SeqCst) == 0));
+        assert_eq!((reads.push(7), reads.pop()), (Some(Pushed::WillBeMarked), Some(7)));
+        assert!(reads.close());
     }
 }

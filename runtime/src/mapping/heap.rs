@@ -71,11 +71,6 @@ impl HeapMapping {
         (self.base.add(pages.start.0 as usize * page), Bytes(pages.len() as usize * page))
     }
 
-    /// Populated bytes of the traced half.
-    pub fn populated(&self) -> Bytes {
-        memory::populated(&self.file)
-    }
-
     /// Populates pages for writing ahead of the first write to each. Kernels before 5.14 cannot, and then it is left to the
     /// writes.
     ///
