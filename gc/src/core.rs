@@ -13,9 +13,11 @@ use crate::space::{BlockState, BlockTable, Budget, Space, Swept, Taken, sweep_bl
 use crate::stats::Ledger;
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE, Geometry, Granules};
 use crate::weak::{WeakReads, WeakTables};
-use palimpsest_runtime::barrier::{Barrier, Contents};
-use palimpsest_runtime::mapping::HeapMapping;
+use palimpsest_runtime::barrier::{Barrier, Contents, Tracker};
+use palimpsest_runtime::ladder::{Footing, Rung};
+use palimpsest_runtime::mapping::{HeapMapping, Region};
 use palimpsest_runtime::mutator::Registry;
+use palimpsest_runtime::sys::event::Event;
 use palimpsest_runtime::worker::Record;
 use palimpsest_runtime::{Bytes, PAGE_SIZE, PageRange};
 use parking_lot::Mutex;
@@ -40,8 +42,12 @@ pub(crate) struct Core<E> {
     pub(crate) embedder: E,
     pub(crate) options: Options,
     pub(crate) map: Arc<HeapMapping>,
-    /// `None`: there is no write barrier here, and every cycle marks in the stopped world.
+    /// How the heap is kept while it is marked, unless a cycle has to do without.
+    pub(crate) rung: Rung,
+    /// What keeps pre-images, on a rung with such a snapshot.
     pub(crate) barrier: Option<Arc<Barrier>>,
+    /// What tells which pages were written, on a rung that tracks them.
+    pub(crate) tracker: Option<Arc<Tracker>>,
     pub(crate) geometry: Geometry,
     pub(crate) metadata: Metadata,
     pub(crate) blocks: BlockTable,
@@ -62,6 +68,8 @@ pub(crate) struct Core<E> {
     pub(crate) packets: Packets,
     pub(crate) record: Record,
     pub(crate) mailbox: Mailbox,
+    /// Raised when the heap goes away, for a collector that waits for a worker.
+    pub(crate) control: Event,
     pub(crate) ledger: Ledger,
     /// Bytes allocated since the heap was made, counted when a thread leaves a run.
     pub(crate) allocated: AtomicU64,
@@ -83,11 +91,11 @@ impl<E: Embedder> Core<E> {
     pub(crate) fn new(
         embedder: E,
         options: Options,
-        map: Arc<HeapMapping>,
-        barrier: Option<Arc<Barrier>>,
+        footing: Footing,
         ledger: Ledger,
     ) -> Result<Self, Error> {
         static HEAPS: AtomicU64 = AtomicU64::new(0);
+        let Footing { rung, heap: map, barrier, tracker } = footing;
         let geometry = Geometry { base: map.base().as_usize(), half: map.half() };
         let half_blocks = geometry.half_blocks();
         Ok(Self {
@@ -109,6 +117,8 @@ impl<E: Embedder> Core<E> {
             packets: Packets::new(options.mark_packets(), 2 * half_blocks)?,
             record: Record::new()?,
             mailbox: Mailbox::default(),
+            control: Event::new()
+                .map_err(|errno| palimpsest_runtime::Error::denied("creating an eventfd", errno))?,
             ledger,
             allocated: AtomicU64::new(0),
             next_cycle_at: AtomicU64::new(options.first_cycle_at().0 as u64),
@@ -116,7 +126,9 @@ impl<E: Embedder> Core<E> {
             embedder,
             options,
             map,
+            rung,
             barrier,
+            tracker,
             geometry,
         })
     }
@@ -125,6 +137,15 @@ impl<E: Embedder> Core<E> {
     /// be held by threads that do not exist, and nothing may be touched.
     pub(crate) fn is_ours(&self) -> bool {
         std::process::id() == self.process
+    }
+
+    /// The tables that a worker shares with this process.
+    pub(crate) fn regions(&self) -> Vec<Region<'_>> {
+        let mut regions = vec![self.metadata.region()];
+        regions.extend(self.blocks.regions());
+        regions.extend(self.packets.regions());
+        regions.extend(self.weak_reads.regions());
+        regions
     }
 
     /// The colour of live objects.

@@ -6,13 +6,12 @@ use crate::embedder::Embedder;
 use crate::error::Error;
 use crate::kind::{Kind, Layout};
 use crate::mutator::{Mutator, StackScan};
-use crate::options::{Chaos, Options, Snapshot};
+use crate::options::{Chaos, Options};
 use crate::roots::{AsRoots, Handle, RootRange, RootSet, Roots};
 use crate::stats::{CycleRecord, Ledger, Listener, Stats};
-use palimpsest_runtime::barrier::Barrier;
-use palimpsest_runtime::mapping::HeapMapping;
+use palimpsest_runtime::ladder::{self, By, Ladder, Wish};
 use palimpsest_runtime::sys::limits;
-use palimpsest_runtime::{Address, Bytes, probe};
+use palimpsest_runtime::{Address, Bytes};
 use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
@@ -87,7 +86,6 @@ impl<E: Embedder> Heap<E> {
         let mut stats = core.ledger.stats();
         if let Some(barrier) = &core.barrier {
             let counts = barrier.counts();
-            stats.delivery = "signal";
             if barrier.is_broken() {
                 stats.degraded = Some(BROKEN.into());
             }
@@ -103,6 +101,11 @@ impl<E: Embedder> Heap<E> {
         stats.used_bytes = core.used().0 as u64;
         stats.limit_bytes = core.options.limit.0 as u64;
         stats
+    }
+
+    /// Which rung of the ladder the heap stands on, what was tried before, and why it was refused.
+    pub fn ladder(&self) -> &Ladder {
+        &self.core().ledger.ladder
     }
 
     /// The most that the heap may use.
@@ -140,6 +143,7 @@ impl<E: Embedder> Drop for Inner<E> {
             return;
         }
         self.core.mailbox.shut_down();
+        self.core.control.raise();
         if let Some(barrier) = &self.core.barrier {
             // Perhaps the collector is waiting for a worker.
             barrier.control().raise();
@@ -185,10 +189,26 @@ impl<E: Embedder> HeapBuilder<E> {
         self
     }
 
-    /// How the heap is kept while it is marked. [`Snapshot::Preimage`] by default; where the kernel does not allow that,
-    /// the heap marks in the stopped world, and [`Stats::degraded`] says why.
-    pub fn snapshot(mut self, snapshot: Snapshot) -> Self {
-        self.options.snapshot = snapshot;
+    /// Forces a rung of the ladder: how the heap is kept while it is marked ([`Snapshot`]), and if wanted how writes are
+    /// noticed and through which door. Where it cannot be had, [`HeapBuilder::build`] fails and says what to change.
+    ///
+    /// By default the heap takes the best rung that holds; [`Heap::ladder`] says which one and why, and
+    /// [`Stats::degraded`] if it is not the first. The environment variable `PALIMPSEST_RUNG` forces a rung too, for heaps
+    /// whose program forces none: `preimage`, `preimage/monitor`, `preimage/signal/device`, `forkcow`, `stw`.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use palimpsest::{Heap, PlainPointers, Snapshot, Wish};
+    /// let heap = Heap::builder(PlainPointers).limit(16 << 20).rung(Snapshot::StopTheWorld).build()?;
+    /// assert_eq!(heap.ladder().chosen().snapshot, Snapshot::StopTheWorld);
+    /// // The same from an option of the program's user.
+    /// let wish: Wish = "stw".parse()?;
+    /// let heap = Heap::builder(PlainPointers).limit(16 << 20).rung(wish).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rung(mut self, wish: impl Into<Wish>) -> Self {
+        self.options.rung = Some(wish.into());
         self
     }
 
@@ -255,8 +275,8 @@ impl<E: Embedder> HeapBuilder<E> {
     /// Makes the heap and starts its collector's thread.
     ///
     /// # Errors
-    /// Where a limit does not allow a heap of this size, or memory or a thread cannot be had. That there is no write barrier
-    /// is no error: see [`HeapBuilder::snapshot`].
+    /// Where a limit does not allow a heap of this size, memory or a thread cannot be had, or a rung is forced that does not
+    /// hold. Where none is forced, that there is no write barrier is no error: see [`HeapBuilder::rung`].
     pub fn build(self) -> Result<Heap<E>, Error> {
         let Self { embedder, options, listener } = self;
         if options.limit < LEAST_LIMIT {
@@ -266,21 +286,15 @@ impl<E: Embedder> HeapBuilder<E> {
             return Err(Error::LimitTooLarge(options.limit, MOST_LIMIT));
         }
         // Address space is cheap, and twice the limit leaves runs of free blocks for large objects.
-        let map = Arc::new(HeapMapping::reserve(Bytes(options.limit.0.saturating_mul(2)))?);
-        let (barrier, degraded) = match options.snapshot {
-            Snapshot::StopTheWorld => (None, None),
-            Snapshot::Preimage => match barrier(&map, &options) {
-                Ok(barrier) => (Some(barrier), None),
-                Err(why) => (None, Some(why.to_string())),
-            },
+        let half = Bytes(options.limit.0.saturating_mul(2));
+        let (wish, by) = match options.rung {
+            Some(wish) => (wish, By::Builder),
+            None => ladder::from_environment()?
+                .map_or((Wish::default(), By::Default), |wish| (wish, By::Environment)),
         };
-        let snapshot = if barrier.is_some() { Snapshot::Preimage } else { Snapshot::StopTheWorld };
-        let ledger = Ledger::new(snapshot, degraded, listener);
-        let core = Core::new(embedder, options, map, barrier.clone(), ledger).inspect_err(|_| {
-            if let Some(barrier) = barrier {
-                barrier.retire();
-            }
-        })?;
+        let (footing, ladder) = ladder::climb(wish, by, half, options.preimage_limit())?;
+        let ledger = Ledger::new(ladder, listener);
+        let core = Core::new(embedder, options, footing.clone(), ledger).inspect_err(|_| footing.leave())?;
         let core = Arc::new(core);
         let mut inner = Inner { core: core.clone(), collector: None };
         let thread = std::thread::Builder::new().name("palimpsest".into());
@@ -288,12 +302,6 @@ impl<E: Embedder> HeapBuilder<E> {
         inner.collector = Some(collector.map_err(|e| Error::Thread(e.to_string()))?);
         Ok(Heap(Arc::new(inner)))
     }
-}
-
-/// The heap's write barrier, or why there is none.
-fn barrier(map: &Arc<HeapMapping>, options: &Options) -> Result<Arc<Barrier>, palimpsest_runtime::Error> {
-    let found = probe::signal_delivery()?;
-    Barrier::new(map.clone(), &found, options.preimage_limit())
 }
 
 impl<E> fmt::Debug for HeapBuilder<E> {

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::kind::Kind;
 use crate::unit::{BLOCK_GRANULES, BlockIndex, Granules};
 use palimpsest_runtime::Bytes;
-use palimpsest_runtime::mapping::Shared;
+use palimpsest_runtime::mapping::{Region, Shared};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 const END: u8 = 0x80;
@@ -91,6 +91,11 @@ impl Metadata {
     /// The table's first byte, for the allocation fast path.
     pub fn as_ptr(&self) -> *const AtomicU8 {
         self.0.as_ptr()
+    }
+
+    /// Where the table is, for workers.
+    pub fn region(&self) -> Region<'_> {
+        self.0.region()
     }
 
     /// Memory the table occupies.

@@ -62,8 +62,12 @@ impl<E: Embedder> Mutator<E> {
         let core = heap.core();
         // SAFETY: the mutator keeps the heap, and with it the registry, and the state, and detaches when it is dropped, on
         // this thread. (A mutator that is forgotten keeps them for ever.)
-        let state =
-            unsafe { core.registry.attach(stack == StackScan::Conservative, core.barrier.is_some()) }?;
+        let state = unsafe {
+            core.registry.attach(
+                stack == StackScan::Conservative,
+                core.barrier.as_ref().and_then(|barrier| barrier.delivery().fault()),
+            )
+        }?;
         // The world does not stop before this thread polls: the colour is the current one.
         let local = Box::into_raw(Box::new(Local::new(core.colour())));
         core.locals.lock().push(LocalPtr::new(local));

@@ -1,29 +1,10 @@
 //! What an embedder can choose.
 
 use palimpsest_runtime::Bytes;
+use palimpsest_runtime::ladder::Wish;
 use palimpsest_runtime::sys::clock;
 use palimpsest_runtime::worker::Worker;
-use std::fmt;
 use std::time::Duration;
-
-/// How the heap of the snapshot is kept while it is marked.
-#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
-pub enum Snapshot {
-    /// The write barrier stores pre-images, and a forked worker marks while the mutators run.
-    #[default]
-    Preimage,
-    /// Nobody: the world is stopped while the collector's thread marks.
-    StopTheWorld,
-}
-
-impl fmt::Display for Snapshot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Snapshot::Preimage => "preimage",
-            Snapshot::StopTheWorld => "stw",
-        })
-    }
-}
 
 /// Misfortune for workers, dealt out at random, to show that it loses nothing.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +36,8 @@ const MIN_HEADROOM: Bytes = Bytes::mib(32);
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) limit: Bytes,
-    pub(crate) snapshot: Snapshot,
+    /// Which rungs to try, where the embedder forces one.
+    pub(crate) rung: Option<Wish>,
     pub(crate) cycle_every: Option<Bytes>,
     pub(crate) preimage_limit: Option<Bytes>,
     /// A cycle every so many allocations, verified.
@@ -79,7 +61,7 @@ impl Options {
     pub(crate) fn new(limit: Bytes) -> Self {
         Self {
             limit,
-            snapshot: Snapshot::default(),
+            rung: None,
             cycle_every: None,
             preimage_limit: None,
             stress: None,

@@ -1,7 +1,8 @@
 //! What the collector has done, for people and for programs.
 
-use crate::options::Snapshot;
 use palimpsest_runtime::Bytes;
+use palimpsest_runtime::barrier::DeliveryKind;
+use palimpsest_runtime::ladder::{Ladder, Snapshot};
 use parking_lot::Mutex;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,6 +46,12 @@ pub struct CycleRecord {
     pub marked_bytes: u64,
     /// Pre-images stored for this snapshot.
     pub preimages: u32,
+    /// Pages of the heap that the worker inherited, in a snapshot that the kernel keeps.
+    pub inherited_pages: u64,
+    /// Pages that were written since the last cycle, where the heap tracks that afterwards (delivery `async`).
+    pub written_pages: Option<u64>,
+    /// Why those are not known, although the heap tracks them.
+    pub untracked: Option<String>,
     /// Blocks that were scanned again because packets ran out.
     pub rescanned_blocks: u64,
     /// References from precise places to what is not an object: the embedder's mistake.
@@ -72,6 +79,9 @@ impl CycleRecord {
             marked_objects: 0,
             marked_bytes: 0,
             preimages: 0,
+            inherited_pages: 0,
+            written_pages: None,
+            untracked: None,
             rescanned_blocks: 0,
             stray_references: 0,
             used_bytes: 0,
@@ -100,6 +110,15 @@ impl fmt::Display for CycleRecord {
             self.preimages,
             Bytes(self.used_bytes as usize),
         )?;
+        if self.inherited_pages > 0 {
+            write!(f, "; {} pages inherited", self.inherited_pages)?;
+        }
+        if let Some(pages) = self.written_pages {
+            write!(f, "; {pages} pages written since the last cycle")?;
+        }
+        if let Some(why) = &self.untracked {
+            write!(f, "; written pages unknown: {why}")?;
+        }
         if self.stray_references > 0 {
             write!(f, "; {} stray references", self.stray_references)?;
         }
@@ -121,8 +140,12 @@ pub struct Stats {
     /// How cycles keep the heap while they mark it, unless they fall back.
     #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
     pub snapshot: Snapshot,
-    /// How writes are noticed: `signal`, or `none`.
+    /// How writes are noticed: `signal`, `monitor`, `protect`, `async`, or `none`.
     pub delivery: &'static str,
+    /// The rung of the ladder, with the way to the userfaultfd: `preimage/signal/user-call`, for one.
+    pub rung: String,
+    /// The same with all that was tried before it, and why that was refused.
+    pub ladder: String,
     /// Why the heap does less than it was asked to, if it does.
     pub degraded: Option<String>,
     /// Cycles that ended well.
@@ -174,7 +197,7 @@ pub struct Stats {
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = |n: u64| Bytes(n as usize);
-        writeln!(f, "snapshot {}, delivery {}", self.snapshot, self.delivery)?;
+        writeln!(f, "snapshot {}, delivery {}, rung {}", self.snapshot, self.delivery, self.ladder)?;
         if let Some(why) = &self.degraded {
             writeln!(f, "degraded: {why}")?;
         }
@@ -228,8 +251,7 @@ pub(crate) type Listener = Box<dyn Fn(&CycleRecord) + Send + Sync>;
 pub(crate) struct Ledger {
     totals: Mutex<Totals>,
     listener: Option<Listener>,
-    pub(crate) snapshot: Snapshot,
-    pub(crate) degraded: Option<String>,
+    pub(crate) ladder: Ladder,
 }
 
 #[derive(Debug)]
@@ -252,7 +274,7 @@ struct Totals {
 }
 
 impl Ledger {
-    pub(crate) fn new(snapshot: Snapshot, degraded: Option<String>, listener: Option<Listener>) -> Self {
+    pub(crate) fn new(ladder: Ladder, listener: Option<Listener>) -> Self {
         // Three significant digits and the default range are always accepted.
         let pauses = hdrhistogram::Histogram::new(3).expect("a histogram of three digits");
         let totals = Totals {
@@ -270,7 +292,7 @@ impl Ledger {
             last_trouble: None,
             last_complete: None,
         };
-        Self { totals: Mutex::new(totals), listener, snapshot, degraded }
+        Self { totals: Mutex::new(totals), listener, ladder }
     }
 
     /// Enters a cycle.
@@ -322,9 +344,11 @@ impl Ledger {
         let t = self.totals.lock();
         let quantile = |q| t.pauses.value_at_quantile(q) as f64 / 1000.0;
         Stats {
-            snapshot: self.snapshot,
-            delivery: "none",
-            degraded: self.degraded.clone(),
+            snapshot: self.ladder.chosen().snapshot,
+            delivery: self.ladder.chosen().delivery.map_or("none", DeliveryKind::name),
+            rung: self.ladder.chosen().to_string(),
+            ladder: self.ladder.to_string(),
+            degraded: self.ladder.degraded(),
             cycles: t.cycles,
             fallbacks: t.fallbacks,
             failures: t.failures,
@@ -359,10 +383,15 @@ pub(crate) fn ms(duration: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use palimpsest_runtime::ladder::{self, By};
 
     #[test]
     fn the_ledger_adds_up_and_keeps_trouble_visible() {
-        let ledger = Ledger::new(Snapshot::Preimage, None, None);
+        let half = Bytes::mib(2);
+        let (footing, ladder) =
+            ladder::climb(Snapshot::StopTheWorld.into(), By::Builder, half, half).expect("a rung");
+        footing.leave();
+        let ledger = Ledger::new(ladder, None);
         for number in 1..=100 {
             let mut record = CycleRecord::new(number, Snapshot::Preimage);
             record.pause_ms = number as f64 / 100.0;

@@ -2,17 +2,17 @@
 
 mod common;
 
-use common::{Nodes, Tagged, new_node, number_of, tag};
-use palimpsest::{Address, Heap, Kind, Layout, PlainPointers, RootRange, Snapshot, StackScan};
+use common::{Nodes, Tagged, new_node, number_of, rungs, tag};
+use palimpsest::{Address, Heap, Kind, Layout, PlainPointers, RootRange, StackScan};
 
-fn heap(snapshot: Snapshot) -> palimpsest::HeapBuilder<PlainPointers> {
-    Heap::builder(PlainPointers).limit(64 << 20).snapshot(snapshot).verify(true).poison(true)
+fn heap() -> palimpsest::HeapBuilder<PlainPointers> {
+    Heap::builder(PlainPointers).limit(64 << 20).verify(true).poison(true)
 }
 
 #[test]
 fn a_list_on_the_stack_survives_and_garbage_does_not() {
-    for snapshot in [Snapshot::Preimage, Snapshot::StopTheWorld] {
-        let nodes = Nodes::new(heap(snapshot));
+    for rung in rungs() {
+        let nodes = Nodes::new(heap().rung(rung));
         let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
         let mut list = std::ptr::null_mut();
         for number in 0..50_000 {
@@ -36,7 +36,7 @@ fn a_list_on_the_stack_survives_and_garbage_does_not() {
 
 #[test]
 fn memory_is_used_again() {
-    let nodes = Nodes::new(heap(Snapshot::Preimage).limit(8 << 20));
+    let nodes = Nodes::new(heap().limit(8 << 20));
     let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
     let mut list = std::ptr::null_mut();
     // Sixty times the limit, with a list of a sixteenth of it.
@@ -50,7 +50,7 @@ fn memory_is_used_again() {
 
 #[test]
 fn handles_and_ranges_are_roots_as_long_as_they_live() {
-    let nodes = Nodes::new(heap(Snapshot::Preimage));
+    let nodes = Nodes::new(heap());
     let mut m = nodes.heap.attach(StackScan::None).unwrap();
     let mut stack = vec![0u64; 100];
     let mut top = stack.as_ptr();
@@ -80,7 +80,7 @@ fn handles_and_ranges_are_roots_as_long_as_they_live() {
 
 #[test]
 fn interior_references_in_conservative_places_keep_objects() {
-    let nodes = Nodes::new(heap(Snapshot::Preimage));
+    let nodes = Nodes::new(heap());
     let mut m = nodes.heap.attach(StackScan::None).unwrap();
     let holder = m.alloc(Kind::CONSERVATIVE, 64).unwrap().cast::<u64>();
     let handle = nodes.heap.handle(Address::from_ptr(holder.as_ptr()));
@@ -124,7 +124,7 @@ fn tagged_words_and_headers_say_what_is_a_reference() {
 
 #[test]
 fn large_objects_come_zeroed_and_go() {
-    let nodes = Nodes::new(heap(Snapshot::Preimage));
+    let nodes = Nodes::new(heap());
     let mut m = nodes.heap.attach(StackScan::None).unwrap();
     for round in 0..40 {
         for (kind, bytes) in
@@ -145,7 +145,7 @@ fn large_objects_come_zeroed_and_go() {
 
 #[test]
 fn a_large_array_is_scanned_to_its_end() {
-    let nodes = Nodes::new(heap(Snapshot::Preimage));
+    let nodes = Nodes::new(heap());
     let mut m = nodes.heap.attach(StackScan::None).unwrap();
     let len = 200_000usize;
     let array = m.alloc(Kind::UNIFORM, len * 8).unwrap().cast::<u64>();
@@ -166,8 +166,8 @@ fn a_large_array_is_scanned_to_its_end() {
 /// Around the sizes at which an object is scanned in pieces, and gets blocks for itself.
 #[test]
 fn objects_of_every_size_are_scanned_to_their_end() {
-    for snapshot in [Snapshot::Preimage, Snapshot::StopTheWorld] {
-        let nodes = Nodes::new(heap(snapshot));
+    for rung in rungs() {
+        let nodes = Nodes::new(heap().rung(rung));
         let mut m = nodes.heap.attach(StackScan::None).unwrap();
         for words in [1, 2, 3, 63, 64, 65, 129, 2047, 2048, 2050, 4094, 4096, 4098, 8192, 8194, 8200, 100_001]
         {
@@ -186,8 +186,8 @@ fn objects_of_every_size_are_scanned_to_their_end() {
 
 #[test]
 fn marking_without_room_for_packets_is_slower_and_not_wrong() {
-    for snapshot in [Snapshot::Preimage, Snapshot::StopTheWorld] {
-        let nodes = Nodes::new(heap(snapshot).mark_packets(1));
+    for rung in rungs() {
+        let nodes = Nodes::new(heap().rung(rung).mark_packets(1));
         let mut m = nodes.heap.attach(StackScan::None).unwrap();
         // A wide tree: its marking needs room for far more than four packets.
         let array = m.alloc(Kind::UNIFORM, 8 * 100_000).unwrap().cast::<u64>();
@@ -210,8 +210,8 @@ fn marking_without_room_for_packets_is_slower_and_not_wrong() {
 /// Large and small arrays that refer to each other at random: blocks have to be scanned again in every order.
 #[test]
 fn scanning_again_comes_to_an_end() {
-    for snapshot in [Snapshot::Preimage, Snapshot::StopTheWorld] {
-        let nodes = Nodes::new(heap(snapshot).limit(256 << 20).verify(false).mark_packets(1));
+    for rung in rungs() {
+        let nodes = Nodes::new(heap().rung(rung).limit(256 << 20).verify(false).mark_packets(1));
         let mut m = nodes.heap.attach(StackScan::None).unwrap();
         let mut random = common::Random(7);
         let arrays = 2_000;
@@ -246,7 +246,7 @@ fn scanning_again_comes_to_an_end() {
 #[test]
 fn several_heaps_live_side_by_side_and_are_cleaned_up() {
     for _ in 0..5 {
-        let heaps: Vec<_> = (0..4).map(|_| Nodes::new(heap(Snapshot::Preimage).limit(4 << 20))).collect();
+        let heaps: Vec<_> = (0..4).map(|_| Nodes::new(heap().limit(4 << 20))).collect();
         std::thread::scope(|s| {
             for nodes in &heaps {
                 s.spawn(|| {

@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::{Nodes, new_node, number_of};
-use palimpsest::{Bytes, Heap, Kind, PlainPointers, Snapshot, StackScan};
+use common::{Nodes, new_node, number_of, rungs};
+use palimpsest::{Bytes, Heap, Kind, PlainPointers, StackScan};
 
 #[test]
 fn endless_allocation_ends_in_an_error_and_the_heap_goes_on() {
-    for snapshot in [Snapshot::Preimage, Snapshot::StopTheWorld] {
-        let nodes = Nodes::new(Heap::builder(PlainPointers).limit(8 << 20).snapshot(snapshot));
+    for rung in rungs() {
+        let nodes = Nodes::new(Heap::builder(PlainPointers).limit(8 << 20).rung(rung));
         let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
         let mut list = std::ptr::null_mut();
         let mut count = 0;

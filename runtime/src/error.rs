@@ -27,9 +27,27 @@ pub enum Error {
         /// What was asked for.
         needed: Bytes,
     },
-    /// This kernel lacks what the barrier needs.
-    #[error("no write barrier here: {0}")]
-    NoBarrier(#[from] crate::probe::Missing),
+    /// This machine lacks what a rung of the ladder needs.
+    #[error(transparent)]
+    Missing(#[from] crate::ladder::Missing),
+    /// The rung that was asked for cannot be had.
+    #[error(transparent)]
+    Refused(#[from] Box<crate::ladder::Refused>),
+    /// The name of a rung that does not exist.
+    #[error("{0}")]
+    NoSuchRung(String),
+    /// A delivery that learns of writes only afterwards was to keep a snapshot.
+    #[error(
+        "the async delivery learns of writes only afterwards and cannot keep a pre-image; \
+         choose signal, monitor or protect, or the snapshot forkcow or stw"
+    )]
+    NotSynchronous,
+    /// More pages are held open for system calls than the pool has room for.
+    #[error(
+        "more pages are held open for system calls than pre-images can be stored; hold them for a shorter time or \
+         raise the pre-image limit"
+    )]
+    PinnedTooMuch,
     /// As many heaps as the process may have exist already.
     #[error(
         "{0} heaps with a barrier exist in this process already; drop one, or use stop-the-world marking"
@@ -40,15 +58,20 @@ pub enum Error {
     AlreadyAttached,
     /// The calling thread cannot take the barrier's signal.
     #[error(
-        "this thread blocks SIGBUS, by which the write barrier works, and would be killed by its first write; \
-         unblock it (pthread_sigmask) before attaching"
+        "this thread blocks {0}, by which the write barrier works, and would be killed by its first write; \
+         unblock it (pthread_sigmask) before attaching, or choose the monitor delivery, which needs no signal"
     )]
-    SignalBlocked,
+    SignalBlocked(crate::sys::signal::Fault),
+    /// The process that made the heap has forked, and this is the child.
+    #[error(
+        "this process is a fork of the one that made the heap, and has no heap: call exec, or make a heap of its own"
+    )]
+    NoHeapInChild,
 }
 
 impl Error {
     /// An error of a system call that needs no advice.
-    pub(crate) fn system(operation: impl Into<String>, errno: Errno) -> Self {
+    pub fn denied(operation: impl Into<String>, errno: Errno) -> Self {
         Self::System { operation: operation.into(), errno, advice: "" }
     }
 

@@ -9,7 +9,7 @@
 //! * [`worker`] forks a process that sees the heap exactly as it was at the fork, whatever the parent writes;
 //! * [`mutator`] knows the attached threads and brings them to a safepoint;
 //! * [`mapping`] holds the heap's address range and the tables that parent and worker share;
-//! * [`probe`] says what this kernel allows and, where it does not, why;
+//! * [`ladder`] tries the ways of keeping a snapshot that this machine allows, and says why it does without the others;
 //! * [`sys`] is the one room in which system calls are made.
 //!
 //! The `palimpsest` collector (package `palimpsest-gc`) is built on it. An embedder normally uses that crate.
@@ -17,9 +17,9 @@
 
 pub mod barrier;
 pub mod error;
+pub mod ladder;
 pub mod mapping;
 pub mod mutator;
-pub mod probe;
 pub mod sys;
 pub mod unit;
 pub mod worker;

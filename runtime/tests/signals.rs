@@ -3,32 +3,22 @@
 //! Handlers are the process's and the outcome may be its end, so each case runs in a process of its own: this program
 //! again, with the case's name and a mark in its environment.
 
-use palimpsest_runtime::barrier::Barrier;
-use palimpsest_runtime::mapping::HeapMapping;
-use palimpsest_runtime::{Bytes, PageRange, probe};
+mod common;
+
+use common::alone;
+use palimpsest_runtime::barrier::{Barrier, DeliveryKind};
+use palimpsest_runtime::ladder::Machine;
+use palimpsest_runtime::mapping::{Backing, HeapMapping};
+use palimpsest_runtime::{Bytes, PageRange};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-const MARK: &str = "PALIMPSEST_TEST_CASE";
-
-/// Runs `case` in a process of its own and returns how that ended, or nothing in that process, where `case` did not end it.
-fn alone(name: &str, case: impl FnOnce()) -> Option<ExitStatus> {
-    if std::env::var(MARK).is_ok_and(|marked| marked == name) {
-        case();
-        return None;
-    }
-    let this = std::env::current_exe().expect("this program");
-    let args = ["--exact", name, "--nocapture", "--test-threads", "1"];
-    Some(Command::new(this).args(args).env(MARK, name).status().expect("this program again"))
-}
-
 fn barrier() -> Option<Arc<Barrier>> {
-    match probe::signal_delivery() {
-        Ok(found) => {
-            let heap = Arc::new(HeapMapping::reserve(Bytes::mib(2)).expect("a heap"));
-            Some(Barrier::new(heap, &found, Bytes::mib(2)).expect("a barrier"))
+    match Machine::look().delivers(DeliveryKind::Signal, None, Backing::Shared) {
+        Ok(()) => {
+            let heap = Arc::new(HeapMapping::reserve(Bytes::mib(2), Backing::Shared).expect("a heap"));
+            Some(Barrier::new(heap, DeliveryKind::Signal, None, Bytes::mib(2)).expect("a barrier"))
         }
         Err(missing) => {
             eprintln!("skipped: {missing}");

@@ -14,9 +14,7 @@
 use std::io::{self, Write as _};
 use std::ptr::NonNull;
 
-use palimpsest::{
-    Address, Embedder, Error, Heap, Kind, Mutator, OutOfMemory, Snapshot, StackScan, WeakTable,
-};
+use palimpsest::{Address, Embedder, Error, Heap, Kind, Mutator, OutOfMemory, StackScan, WeakTable, Wish};
 
 use crate::roots::{RootStack, RootWords};
 use crate::value::Value;
@@ -41,8 +39,8 @@ unsafe impl RootWords for Value {}
 pub struct HeapOptions {
     /// Most bytes that the heap may take.
     pub limit: Option<usize>,
-    /// How a cycle keeps its snapshot.
-    pub snapshot: Option<Snapshot>,
+    /// How a cycle keeps its snapshot, where the user has a wish.
+    pub rung: Option<Wish>,
     /// Start a cycle at least every so many bytes of allocation.
     pub cycle_every: Option<usize>,
     /// Run and verify a cycle every so many allocations.
@@ -70,8 +68,8 @@ impl LoxHeap {
         if let Some(limit) = options.limit {
             builder = builder.limit(limit);
         }
-        if let Some(snapshot) = options.snapshot {
-            builder = builder.snapshot(snapshot);
+        if let Some(rung) = options.rung {
+            builder = builder.rung(rung);
         }
         if let Some(bytes) = options.cycle_every {
             builder = builder.cycle_every(bytes);
@@ -86,6 +84,9 @@ impl LoxHeap {
             });
         }
         let heap = builder.build()?;
+        if options.log {
+            let _ = writeln!(io::stderr(), "rung {}", heap.ladder());
+        }
         let temporaries = RootStack::new(&heap, TEMPORARIES);
         let strings = WeakTable::new(&heap)?;
         let mutator = heap.attach(StackScan::None)?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
-use palimpsest::Snapshot;
+use palimpsest::Wish;
 
 use crate::heap::HeapOptions;
 
@@ -37,9 +37,15 @@ pub struct Options {
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
     heap_limit: Option<u64>,
 
-    /// How a collection cycle gets a frozen view of the heap
-    #[arg(long, value_name = "WAY", value_enum)]
-    snapshot: Option<SnapshotOption>,
+    /// How a collection cycle gets a frozen view of the heap [default: the best that this machine allows]
+    ///
+    /// One of preimage (the page barrier saves what the program overwrites; pauses do not grow with the heap), forkcow (the
+    /// kernel copies what the program overwrites; the pause grows with the heap) and stw (the program stands still while the
+    /// heap is marked). After preimage, how writes are noticed: /signal, /monitor or /protect; after the others /async, to
+    /// count written pages; and then the way to the userfaultfd: /user-call, /call or /device. If it cannot be had here, the
+    /// program ends with a message that says what to change. The variable PALIMPSEST_RUNG does the same.
+    #[arg(long, value_name = "RUNG", visible_alias = "snapshot")]
+    rung: Option<Wish>,
 
     /// Start a collection cycle at least every so many MiB of allocation
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
@@ -65,15 +71,6 @@ pub struct Options {
     gc_stress: Option<u64>,
 }
 
-/// How a cycle keeps its snapshot.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SnapshotOption {
-    /// The page barrier saves what the program overwrites (the default); pauses do not grow with the heap
-    Preimage,
-    /// The program stands still while the heap is marked
-    Stw,
-}
-
 /// How statistics are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum StatsFormat {
@@ -89,10 +86,7 @@ impl Options {
         let bytes = |mebibytes: u64| (mebibytes as usize) << 20;
         HeapOptions {
             limit: self.heap_limit.map(bytes),
-            snapshot: self.snapshot.map(|way| match way {
-                SnapshotOption::Preimage => Snapshot::Preimage,
-                SnapshotOption::Stw => Snapshot::StopTheWorld,
-            }),
+            rung: self.rung,
             cycle_every: self.cycle_every.map(bytes),
             stress: self.gc_stress,
             log: self.gc_log,

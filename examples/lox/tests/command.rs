@@ -42,7 +42,8 @@ fn each_way_to_fail_has_its_exit_code() {
         &["--heap-limit", "0"],
         &["--heap-limit", "99999999999999999999"],
         &["--gc-stress", "0"],
-        &["--snapshot", "none"],
+        &["--rung", "none"],
+        &["--rung", "preimage/async"],
         &["--gc-stats=xml"],
     ] {
         let outcome = run(lox().args(arguments), b"");
@@ -58,7 +59,8 @@ fn help_and_version_are_no_errors() {
     for option in [
         "FILE",
         "--heap-limit",
-        "--snapshot",
+        "--rung",
+        "PALIMPSEST_RUNG",
         "--cycle-every",
         "--gc-stats",
         "--gc-log",
@@ -108,12 +110,15 @@ fn statistics_as_json_are_the_last_line_of_standard_error() {
 #[test]
 fn the_collector_works_in_every_mode() {
     for mode in [
-        &["--snapshot", "preimage"][..],
+        &["--rung", "preimage"][..],
+        &["--rung", "preimage/protect"],
+        &["--rung", "forkcow"],
+        &["--rung", "stw"],
         &["--snapshot", "stw"],
         &["--cycle-every", "1", "--gc-log"],
         &["--heap-limit", "16"],
         &["--gc-stress", "20000"],
-        &["--snapshot", "stw", "--gc-stress", "20000"],
+        &["--rung", "stw", "--gc-stress", "20000"],
     ] {
         let outcome = run(lox().args(mode), GARBAGE.as_bytes());
         assert_eq!(

@@ -6,10 +6,12 @@
 //!     └── sweep in the background ◀── free large objects ◀── clear weak tables ◀── end the snapshot ◀──┘
 //! ```
 //!
-//! A cycle that cannot have a worker (no barrier, the kernel refuses to arm or to fork, or two workers in a row failed)
+//! A cycle that cannot have a worker (the barrier is lost, the kernel refuses to arm or to fork, or two workers in a row failed)
 //! marks in the stopped world instead; its record says so. A worker that fails costs its cycle: nothing is swept, and the
 //! next one starts over with a fresh colour.
 
+mod fork_cow;
+mod forked;
 pub(crate) mod mailbox;
 mod preimage;
 mod stop_the_world;
@@ -20,27 +22,29 @@ use crate::mark::{Marker, Source, Tally};
 use crate::roots::RootSet;
 use crate::stats::{CycleRecord, ms};
 use crate::verify;
-use palimpsest_runtime::Bytes;
+use fork_cow::ForkCow;
+use palimpsest_runtime::ladder::Snapshot;
 use palimpsest_runtime::mutator::{MutatorState, StoppedWorld};
+use palimpsest_runtime::sys::process::StopOnUnwind;
 use palimpsest_runtime::sys::signal;
 use palimpsest_runtime::worker::Failure;
+use palimpsest_runtime::{Bytes, CHUNK_PAGES, PageRange};
+use preimage::Preimage;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
+use stop_the_world::StopTheWorld;
 
 /// Workers that may fail in a row before the collector does without.
 const FAILURES_IN_A_ROW: u32 = 2;
 
-/// A collector that panics has found its own state to be wrong, and all threads would wait for it for ever: after the
-/// panic's message the process stops.
-struct StopOnUnwind;
-
-impl Drop for StopOnUnwind {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            std::process::abort();
-        }
-    }
+/// A way to keep the heap as it is while it is marked: a sibling for each [`Snapshot`].
+trait Keeper<E: Embedder> {
+    /// Stops the world, takes the snapshot, and has all that is reachable in it marked.
+    ///
+    /// Afterwards: every object that was reachable in the stopped world has the mark colour; or marking failed, and then
+    /// nothing may be reclaimed; and a keeper that could not do what it is for has said so in the record.
+    fn mark(&self, core: &Core<E>, cycle: u64, record: &mut CycleRecord) -> Marking;
 }
 
 /// How a cycle's marking went.
@@ -66,6 +70,7 @@ impl<E: Embedder> Collector<E> {
     pub(crate) fn run(mut self) {
         // The host's handlers have no business in this thread, nor in the workers it forks.
         signal::block_all();
+        // A collector that panics has found its own state to be wrong, and all threads would wait for it for ever.
         let _stop = StopOnUnwind;
         let core = self.core.clone();
         while let Some(number) = core.mailbox.next() {
@@ -80,12 +85,8 @@ impl<E: Embedder> Collector<E> {
         let core = self.core.clone();
         core.finish_sweep();
         core.packets.reset();
-        let mut record = CycleRecord::new(number, core.ledger.snapshot);
-        let marking = match self.barrier_for_this_cycle() {
-            Ok(Some(barrier)) => preimage::mark(&core, barrier, number, &mut record),
-            Ok(None) => stop_the_world::mark(&core, &mut record, None),
-            Err(why) => stop_the_world::mark(&core, &mut record, Some(why)),
-        };
+        let mut record = CycleRecord::new(number, core.rung.snapshot);
+        let marking = self.keeper(&core).mark(&core, number, &mut record);
         // As the mutators saw it, with the time it took to wake them.
         record.pause_ms = record.pause_ms.max(ms(core.registry.longest_wait()));
         record.used_bytes = core.used().0 as u64;
@@ -114,17 +115,20 @@ impl<E: Embedder> Collector<E> {
         core.ledger.enter(record);
     }
 
-    /// The barrier to mark with; none where the heap is to mark in the stopped world; or why it has to, this time.
-    fn barrier_for_this_cycle(&self) -> Result<Option<&palimpsest_runtime::barrier::Barrier>, String> {
-        let Some(barrier) = &self.core.barrier else { return Ok(None) };
-        if barrier.is_broken() {
-            return Err(crate::heap::BROKEN.into());
+    /// What keeps the snapshot of this cycle.
+    fn keeper<'a>(&self, core: &'a Core<E>) -> Box<dyn Keeper<E> + 'a> {
+        let because = |why| Box::new(StopTheWorld { because: Some(why) });
+        if core.rung.snapshot != Snapshot::StopTheWorld
+            && self.failed >= FAILURES_IN_A_ROW
+            && let Some(why) = self.last_failure
+        {
+            return because(format!("the last {} cycles failed: {why}", self.failed));
         }
-        match self.last_failure {
-            Some(why) if self.failed >= FAILURES_IN_A_ROW => {
-                Err(format!("the last {} cycles failed: {why}", self.failed))
-            }
-            _ => Ok(Some(barrier)),
+        match (core.rung.snapshot, &core.barrier) {
+            (Snapshot::Preimage, Some(barrier)) if !barrier.is_broken() => Box::new(Preimage::new(barrier)),
+            (Snapshot::Preimage, _) => because(crate::heap::BROKEN.into()),
+            (Snapshot::ForkCow, _) => Box::new(ForkCow),
+            (Snapshot::StopTheWorld, _) => Box::new(StopTheWorld { because: None }),
         }
     }
 }
@@ -145,6 +149,22 @@ fn finish<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, tally: Tally) {
     core.weak_reads.end();
     core.settled.store(true, Ordering::Release);
     core.begin_sweep();
+}
+
+/// Stops the world, at the moment that is returned with it, and does what every snapshot begins with.
+fn stop<'a, E: Embedder>(core: &'a Core<E>, record: &mut CycleRecord) -> (StoppedWorld<'a>, Instant) {
+    let start = Instant::now();
+    let world = core.registry.stop_world();
+    record.stop_ms = ms(start.elapsed());
+    retire_all(core, &world);
+    if let Some(tracker) = &core.tracker {
+        let pages = PageRange::new(0, core.traced.used_end().0 * CHUNK_PAGES);
+        match tracker.take_written(pages, |_| {}) {
+            Ok(written) => record.written_pages = Some(written.into()),
+            Err(why) => record.untracked = Some(why.to_string()),
+        }
+    }
+    (world, start)
 }
 
 /// With the world stopped: takes all threads' blocks away, so that a snapshot has no half-filled run, and counts what was

@@ -1,29 +1,29 @@
 //! Marking in the stopped world: the pause is the whole mark. What a heap without a barrier does, and the last resort of
 //! one with a barrier; it needs nothing from the kernel and cannot fail.
 
-use super::{Marking, begin_marking, enter_pause, mark_all, retire_all};
+use super::{Keeper, Marking, begin_marking, enter_pause, mark_all, stop};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::mark::{Live, Tally};
-use crate::options::Snapshot;
 use crate::stats::{CycleRecord, ms};
+use palimpsest_runtime::ladder::Snapshot;
 use palimpsest_runtime::mutator::StoppedWorld;
 use std::time::Instant;
 
-/// Stops the world and marks.
-pub(super) fn mark<E: Embedder>(
-    core: &Core<E>,
-    record: &mut CycleRecord,
-    fallback: Option<String>,
-) -> Marking {
-    let start = Instant::now();
-    let world = core.registry.stop_world();
-    record.stop_ms = ms(start.elapsed());
-    retire_all(core, &world);
-    let tally = mark_stopped(core, &world, record, fallback);
-    enter_pause(record, start);
-    drop(world);
-    Marking::Complete(tally)
+/// Nobody keeps a snapshot.
+pub(super) struct StopTheWorld {
+    /// Why there is none this time, on a rung that has one.
+    pub(super) because: Option<String>,
+}
+
+impl<E: Embedder> Keeper<E> for StopTheWorld {
+    fn mark(&self, core: &Core<E>, _cycle: u64, record: &mut CycleRecord) -> Marking {
+        let (world, start) = stop(core, record);
+        let tally = mark_stopped(core, &world, record, self.because.clone());
+        enter_pause(record, start);
+        drop(world);
+        Marking::Complete(tally)
+    }
 }
 
 /// Marks in a world that is stopped, where the threads' blocks are retired.

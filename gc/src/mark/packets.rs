@@ -6,7 +6,7 @@
 
 use crate::error::Error;
 use crate::unit::BlockIndex;
-use palimpsest_runtime::mapping::Shared;
+use palimpsest_runtime::mapping::{Region, Shared};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Entries in a packet.
@@ -45,6 +45,11 @@ impl Packets {
             rescan: Shared::new("palimpsest-rescan", blocks as usize)?,
             overflowed: Shared::new("palimpsest-overflow", 1)?,
         })
+    }
+
+    /// Where the tables are, for workers.
+    pub(crate) fn regions(&self) -> [Region<'_>; 4] {
+        [self.packets.region(), self.heads.region(), self.rescan.region(), self.overflowed.region()]
     }
 
     /// Makes all packets free. No marker is at work.

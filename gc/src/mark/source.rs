@@ -1,7 +1,7 @@
 //! Where a marker reads objects from.
 
 use palimpsest_runtime::Address;
-use palimpsest_runtime::worker::SnapshotView;
+use palimpsest_runtime::worker::{InheritedView, SnapshotView};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A heap that does not change while it is marked.
@@ -15,6 +15,14 @@ impl Source for SnapshotView<'_> {
     #[inline(always)]
     fn load(&self, at: Address, into: &mut [u64]) {
         SnapshotView::load(self, at, into);
+    }
+}
+
+/// A worker's own copy of the heap.
+impl Source for InheritedView {
+    #[inline(always)]
+    fn load(&self, at: Address, into: &mut [u64]) {
+        InheritedView::load(self, at, into);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::unit::{BLOCK, BlockIndex, Granules};
-use palimpsest_runtime::mapping::Shared;
+use palimpsest_runtime::mapping::{Region, Shared};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// See the module [`space`](super).
@@ -58,6 +58,11 @@ impl BlockTable {
             6 => BlockState::LargeHead,
             _ => BlockState::LargeTail,
         }
+    }
+
+    /// Where the tables are, for workers.
+    pub fn regions(&self) -> [Region<'_>; 2] {
+        [self.states.region(), self.large.region()]
     }
 
     /// Sets a block's state.

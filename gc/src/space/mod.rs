@@ -268,6 +268,11 @@ impl Space {
         inner.sweep_at = self.first.0;
     }
 
+    /// One past the last block that was ever used.
+    pub fn used_end(&self) -> BlockIndex {
+        BlockIndex(self.inner.lock().used_end)
+    }
+
     /// All blocks that were ever used.
     pub fn used_blocks(&self) -> impl Iterator<Item = BlockIndex> + use<> {
         (self.first.0..self.inner.lock().used_end).map(BlockIndex)

@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::error::Error;
-use palimpsest_runtime::mapping::Shared;
+use palimpsest_runtime::mapping::{Region, Shared};
 use palimpsest_runtime::sys::futex::pause_briefly;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
@@ -71,6 +71,11 @@ impl WeakReads {
             word.store(0, SeqCst);
         }
         self.phase.store(Phase::Marking as u32, SeqCst);
+    }
+
+    /// Where the queue is, for workers.
+    pub(crate) fn regions(&self) -> [Region<'_>; 2] {
+        [self.state.region(), self.slots.region()]
     }
 
     /// Marking is complete: what has not the mark colour is dead.

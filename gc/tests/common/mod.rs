@@ -1,7 +1,34 @@
 //! What several tests need: a small language runtime around the raw interface.
 #![allow(dead_code, reason = "each test uses some of it")]
 
-use palimpsest::{Address, Embedder, Heap, HeapBuilder, Kind, Layout, Mutator, PlainPointers};
+use palimpsest::{Address, Embedder, Heap, HeapBuilder, Kind, Layout, Mutator, PlainPointers, Wish, ladder};
+
+/// Every kind of rung there is. Doors to a userfaultfd make no difference once they are open.
+const RUNGS: [&str; 7] = [
+    "preimage/signal",
+    "preimage/monitor",
+    "preimage/protect",
+    "forkcow",
+    "forkcow/async",
+    "stw",
+    "stw/async",
+];
+
+/// The rungs to run a test on: the one that the environment asks for, or else all that hold here. Says which do not.
+pub fn rungs() -> Vec<Wish> {
+    if let Some(wish) = ladder::from_environment().expect("the name of a rung") {
+        return vec![wish];
+    }
+    let rungs: Vec<Wish> = RUNGS.iter().map(|name| name.parse().expect("a rung")).collect();
+    let holds = |wish: &Wish| match Heap::builder(PlainPointers).limit(1 << 20).rung(*wish).build() {
+        Ok(_) => true,
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            false
+        }
+    };
+    rungs.into_iter().filter(holds).collect()
+}
 
 /// A node: a number, and references to others.
 #[repr(C)]

@@ -29,48 +29,46 @@
 //!
 //! # What a write costs
 //!
-//! Nothing on an open page: one store. On an armed page the kernel delivers `SIGBUS` to the writer, which runs
-//! the code in `trap.rs`, and the store is executed again.
+//! Nothing on an open page: one store. On an armed page somebody runs the code in `trap.rs` before the store is executed
+//! again: the writing thread itself in a signal handler, or a thread that it waits for ([`delivery`]).
+//!
+//! # Backings
+//!
+//! The states are the same over shared and over private memory, and so is what a mutator sees of them. Only over shared
+//! memory can a worker look at the live page; private memory it inherits, frozen by the kernel.
 
+pub mod delivery;
 mod dirty;
 pub mod epoch;
+mod pins;
 mod pool;
 mod registry;
 mod rounds;
-mod signal;
+mod tracker;
 mod trap;
 pub mod word;
 
 pub(crate) use trap::prepare_thread;
 
+pub use delivery::{Delivery, DeliveryKind};
 pub use pool::Pool;
 pub use registry::MAX_BARRIERS;
 pub use rounds::Choice;
-pub use signal::SignalDelivery;
+pub use tracker::Tracker;
 
 use crate::error::Error;
-use crate::mapping::{HeapMapping, Shared};
-use crate::probe::Found;
+use crate::mapping::{HeapMapping, Region, Shared};
 use crate::sys::event::Event;
-use crate::sys::futex;
 use crate::sys::inject::{Call, check};
+use crate::sys::uffd::Door;
+use crate::sys::{futex, process};
 use crate::unit::{Bytes, PAGE_SIZE, PageIndex, PageRange};
 use dirty::DirtyMap;
 use epoch::Epoch;
+use pins::Pins;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use word::PageWord;
-
-/// How a barrier protects pages. The ways differ in the system calls they make; the state machine above them is
-/// one.
-pub trait Delivery {
-    /// Protects pages: the next write to each is noticed.
-    fn arm(&self, pages: PageRange) -> Result<(), Error>;
-    /// Lets writes to pages through again. Async-signal-safe.
-    fn open(&self, pages: PageRange) -> Result<(), crate::sys::Errno>;
-    /// Stops noticing anything, for good, on the whole heap. Async-signal-safe.
-    fn give_up(&self) -> Result<(), crate::sys::Errno>;
-}
 
 /// Whether a snapshot is being kept.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -117,9 +115,10 @@ struct Counters {
 #[derive(Debug)]
 pub struct Barrier {
     heap: Arc<HeapMapping>,
-    delivery: SignalDelivery,
+    delivery: Box<dyn Delivery>,
     words: Shared<AtomicU32>,
     dirty: DirtyMap,
+    pins: Pins,
     pool: Pool,
     /// A [`Phase`]; mutators that ran out of pre-image slots wait on it.
     phase: AtomicU32,
@@ -135,30 +134,50 @@ pub struct Barrier {
 impl Barrier {
     /// A barrier over the traced half of `heap`, with pre-images bounded by `pool_limit`. All pages are open.
     ///
-    /// Installs the process's `SIGBUS` handler if this is the first barrier.
-    pub fn new(heap: Arc<HeapMapping>, found: &Found, pool_limit: Bytes) -> Result<Arc<Self>, Error> {
+    /// `door` is the way to the userfaultfd, for deliveries with one; by default the first that opens. Installs the process's
+    /// handler for the delivery's signal if this is the first barrier that needs it.
+    ///
+    /// # Errors
+    /// Where the kernel denies what the delivery needs; [`Error::NotSynchronous`] for one that cannot keep a pre-image;
+    /// [`Error::TooManyHeaps`].
+    pub fn new(
+        heap: Arc<HeapMapping>,
+        delivery: DeliveryKind,
+        door: Option<Door>,
+        pool_limit: Bytes,
+    ) -> Result<Arc<Self>, Error> {
         let pages = heap.half().0 / PAGE_SIZE;
-        let delivery = SignalDelivery::new(heap.clone(), found.door)?;
         let barrier = Arc::new(Self {
             words: Shared::new("palimpsest-pages", pages)?,
             dirty: DirtyMap::new(pages)?,
+            pins: Pins::new(pages)?,
             pool: Pool::new(pool_limit, pages)?,
             phase: AtomicU32::new(Phase::Idle as u32),
             broken: AtomicBool::new(false),
             handlers: Epoch::new(),
             counters: Counters::default(),
-            control: Event::new().map_err(|errno| Error::system("creating an eventfd", errno))?,
-            delivery,
+            control: Event::new().map_err(|errno| Error::denied("creating an eventfd", errno))?,
+            delivery: delivery::make(delivery, door, &heap)?,
             heap,
         });
         registry::register(&barrier)?;
+        if let Err(error) = barrier.delivery.start(&barrier) {
+            barrier.retire();
+            return Err(error);
+        }
         Ok(barrier)
+    }
+
+    /// How writes are noticed.
+    pub fn delivery(&self) -> &dyn Delivery {
+        &*self.delivery
     }
 
     /// Takes the barrier away: no page traps afterwards. Waits for handlers at work.
     pub fn retire(self: Arc<Self>) {
         // Pages that stay protected would trap into nothing; the range is unmapped with the heap in any case.
         let _ = self.delivery.give_up();
+        self.delivery.stop();
         registry::unregister(&self);
         self.handlers.synchronize();
     }
@@ -172,11 +191,22 @@ impl Barrier {
     /// Begins to keep the snapshot: from now on the first write to an armed page stores its pre-image.
     ///
     /// Every page that holds an object of the snapshot must be armed, and no thread that writes to the heap
-    /// may run: the caller has stopped the world and made the last [`Barrier::arm_round`].
-    pub fn begin_snapshot(&self) {
+    /// may run: the caller has stopped the world and made the last [`Barrier::arm_round`]. The pre-images of pinned pages
+    /// are saved at once.
+    ///
+    /// # Errors
+    /// Where those do not fit into the pool. There is no snapshot then.
+    pub fn begin_snapshot(&self) -> Result<(), Error> {
         debug_assert_eq!(self.pool.used(), 0);
         // Pairs with the load in `trap`; a stopped world's resumption orders it anyway.
         self.phase.store(Phase::Snapshot as u32, Ordering::SeqCst);
+        let mut full = false;
+        self.pins.for_each(|page| full = full || !self.save_pinned(page));
+        if full {
+            self.end_snapshot();
+            return Err(Error::PinnedTooMuch);
+        }
+        Ok(())
     }
 
     /// Ends the snapshot, whether it was used or is given up. Waits for handlers at work, then reclaims all
@@ -222,6 +252,20 @@ impl Barrier {
         self.dirty.mark(pages);
     }
 
+    /// Opens pages and keeps them open until the guard drops, for a system call that writes to them: the kernel's writes
+    /// would fail, or go unnoticed. The pages count as dirty for as long.
+    ///
+    /// Called by attached mutators outside safepoints; may wait for the pre-image pool. The guard may be dropped anywhere.
+    ///
+    /// # Panics
+    /// If a page is pinned 65,535 times.
+    pub fn pin(self: &Arc<Self>, pages: PageRange) -> Pinned {
+        self.pins.add(pages);
+        self.open_in_bulk(pages, Contents::Objects);
+        self.dirty.mark(pages);
+        Pinned { barrier: self.clone(), pages }
+    }
+
     /// What has been counted.
     pub fn counts(&self) -> Counts {
         let get = |c: &AtomicU64| c.load(Ordering::Relaxed);
@@ -249,6 +293,10 @@ impl Barrier {
         &self.words
     }
 
+    pub(crate) fn words_region(&self) -> Region<'_> {
+        self.words.region()
+    }
+
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
@@ -270,5 +318,32 @@ impl Barrier {
         let done = check(Call::UffdRegister).is_ok() && self.delivery.give_up().is_ok();
         self.control.raise();
         done
+    }
+
+    /// The same, for whoever cannot go on otherwise: threads would wait for ever.
+    #[cold]
+    fn give_up_or_stop(&self) {
+        if !self.give_up() {
+            process::stop(
+                "palimpsest: the kernel denies removing write protection; writers would wait for ever. Is ioctl denied \
+                 by a seccomp filter that was installed after the heap was made?\n",
+            );
+        }
+    }
+}
+
+/// Pages that stay open; see [`Barrier::pin`].
+#[must_use = "the pages are open only as long as this lives"]
+#[derive(Debug)]
+pub struct Pinned {
+    barrier: Arc<Barrier>,
+    pages: PageRange,
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // Written until now, for all we know: the next round arms them.
+        self.barrier.dirty.mark(self.pages);
+        self.barrier.pins.remove(self.pages);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::word::Slot;
 use crate::error::Error;
-use crate::mapping::{Private, Shared};
+use crate::mapping::{Private, Region, Shared};
 use crate::unit::{Bytes, PAGE_SIZE, PageIndex};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -39,6 +39,11 @@ impl Pool {
             exhausted: AtomicBool::new(false),
             populated: AtomicU32::new(0),
         })
+    }
+
+    /// Where the pre-images are, for workers.
+    pub(crate) fn region(&self) -> Region<'_> {
+        self.images.region()
     }
 
     /// Stores a page's pre-image and says where, or nothing if there is no room. Async-signal-safe.

@@ -5,8 +5,8 @@
 //! live migration copies memory. Opening a page costs the mutator more than arming it costs the collector, so
 //! the rounds converge, and the pause is left with a few dozen pages.
 
+use super::Barrier;
 use super::word::PageWord;
-use super::{Barrier, Delivery, SignalDelivery};
 use crate::error::Error;
 use crate::unit::{CHUNK_PAGES, PageIndex, PageRange};
 use std::sync::atomic::Ordering;
@@ -32,7 +32,7 @@ impl Barrier {
     /// Where the kernel refuses to protect, those pages and all that were not reached stay open and dirty.
     pub fn arm_round(&self, mut choose: impl FnMut(u32) -> Choice) -> Result<u32, Error> {
         if self.is_broken() {
-            return Err(Error::system("arming pages after the barrier was given up", crate::sys::Errno::IO));
+            return Err(Error::denied("arming pages after the barrier was given up", crate::sys::Errno::IO));
         }
         let mut run = Run { barrier: self, pages: PageRange::new(0, 0), armed: 0 };
         self.dirty.drain(|chunk| {
@@ -58,18 +58,23 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn add(&mut self, page: PageIndex) -> Result<(), Error> {
-        if page != self.pages.end || self.pages.len() >= SignalDelivery::ARM_AT_ONCE {
+        if page != self.pages.end || self.pages.len() >= self.barrier.delivery.arm_at_once() {
             self.protect()?;
             self.pages = PageRange::new(page.0, page.0);
         }
         let word = self.barrier.word(page);
+        // SeqCst: pairs with the count that a pin raises before it looks at the word.
         let arming = word.compare_exchange(
             PageWord::OPEN.raw(),
             PageWord::ARMING.raw(),
-            Ordering::AcqRel,
+            Ordering::SeqCst,
             Ordering::Acquire,
         );
         match arming.map_err(PageWord::from_raw) {
+            Ok(_) if self.barrier.pins.has(page) => {
+                word.store(PageWord::OPEN.raw(), Ordering::Release);
+                self.barrier.dirty.mark_chunk(page.chunk());
+            }
             Ok(_) => {
                 self.pages.end = PageIndex(page.0 + 1);
                 return Ok(());

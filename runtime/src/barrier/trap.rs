@@ -1,15 +1,15 @@
-//! What happens on a write to an armed page. **Everything here runs in a signal handler**, or does what one does:
-//! no allocation, no lock, no panic; atomics, a copy, one system call.
+//! What happens on a write to an armed page. **Everything here runs in a signal handler**, or does what one does (the
+//! monitor's thread, for another): no allocation, no lock, no panic; atomics, a copy, one system call.
 
 use super::word::PageWord;
-use super::{Barrier, Contents, Delivery, SignalDelivery, registry};
+use super::{Barrier, Contents, registry};
 use crate::sys::{clock, futex, signal};
 use crate::unit::{PAGE_SIZE, PageIndex, PageRange};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The hook of the `SIGBUS` handler.
+/// The hook of the handlers for faults.
 pub(super) fn on_fault(address: usize) -> bool {
     registry::with_barrier(address, |barrier| {
         let page = (address - barrier.heap.base().as_usize()) / PAGE_SIZE;
@@ -40,6 +40,13 @@ fn is_saving_here(page: PageIndex) -> bool {
 }
 
 impl Barrier {
+    /// Resolves a write fault for a thread that waits. `false`: the page cannot be opened.
+    pub(super) fn resolve_for(&self, page: PageIndex) -> bool {
+        let _inside = self.handlers.enter();
+        // An open page is none of the barrier's business any more: whoever waits is woken and tries again.
+        self.word(page).load(Ordering::Acquire) == PageWord::OPEN.raw() || self.trap(page)
+    }
+
     /// Resolves a write fault. `false`: it is not the barrier's; somebody else has to say what it means.
     fn trap(&self, page: PageIndex) -> bool {
         let word = self.word(page);
@@ -47,6 +54,11 @@ impl Barrier {
         loop {
             match PageWord::from_raw(word.load(Ordering::Acquire)) {
                 PageWord::ARMED => {
+                    let reach = self.delivery.reach(page);
+                    if reach.len() > 1 {
+                        self.counters.trapped.fetch_add(1, Ordering::Relaxed);
+                        return self.resolve_all(reach);
+                    }
                     if self.take(word) {
                         self.counters.trapped.fetch_add(1, Ordering::Relaxed);
                         return self.resolve(page, word);
@@ -104,6 +116,35 @@ impl Barrier {
                 return false;
             }
         }
+        self.dirty.mark_chunk(page.chunk());
+        true
+    }
+
+    /// The same for all armed pages of a range together.
+    #[cold]
+    fn resolve_all(&self, pages: PageRange) -> bool {
+        let mut next = pages.start.0;
+        let full = self.open_some(&mut next, pages.end.0, Contents::Objects);
+        self.dirty.mark(pages);
+        if full {
+            self.wait_for_room();
+        }
+        !self.is_broken() || self.give_up()
+    }
+
+    /// In the stopped world: saves a page that stays open. `false`: there is no room.
+    pub(super) fn save_pinned(&self, page: PageIndex) -> bool {
+        let word = self.word(page);
+        if PageWord::from_raw(word.load(Ordering::Relaxed)) != PageWord::OPEN {
+            // Saved for another pin on it. (No pinned page is armed, and in a stopped world nobody is saving.)
+            return true;
+        }
+        let (at, _) = self.heap.span(PageRange::new(page.0, page.0 + 1));
+        // SAFETY: a page of the heap in a stopped world. The kernel may be writing to it on behalf of a thread in a blocking
+        // region: what is copied of the bytes that it writes is not defined, and nobody relies on them.
+        let Some(slot) = (unsafe { self.pool.save(page, at.as_ptr()) }) else { return false };
+        self.counters.preimages.fetch_add(1, Ordering::Relaxed);
+        word.store(PageWord::saved(slot).raw(), Ordering::Release);
         self.dirty.mark_chunk(page.chunk());
         true
     }
@@ -220,11 +261,9 @@ impl Barrier {
     }
 }
 
-impl SignalDelivery {
-    /// Faults on an open page by one thread, in quick succession, before it is taken for something else. Each takes
-    /// a few microseconds; what is really a race between writers is over after one or two.
-    const RETRIES: u64 = 64;
-}
+/// Faults on an open page by one thread, in quick succession, before it is taken for something else. Each takes
+/// a few microseconds; what is really a race between writers is over after one or two.
+const RETRIES: u64 = 64;
 
 /// Counts this thread's faults on an open page; `false` when there were too many too quickly.
 ///
@@ -248,7 +287,7 @@ fn retries_left(page: PageIndex) -> bool {
     let same = entry.who.swap(who, Ordering::Relaxed) == who && now.saturating_sub(row) < WINDOW_NS;
     let faults = if same { (row & 0xffff) + 1 } else { 0 };
     entry.row.store(now | faults, Ordering::Relaxed);
-    if faults < SignalDelivery::RETRIES {
+    if faults < RETRIES {
         futex::yield_now();
         return true;
     }

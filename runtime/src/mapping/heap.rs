@@ -1,9 +1,12 @@
 //! One contiguous address range for a heap: first the traced half, then the leaf half.
 //!
-//! The **traced** half holds what the barrier watches. It is a shared mapping of a sealed memory file, because
-//! a fork does not copy the page tables of shared mappings and because the worker can map the same file
-//! itself. The **leaf** half holds pointer-free payload: private memory, never armed and never read by a worker.
-//! Neither is inherited by a child (`MADV_DONTFORK`).
+//! The **traced** half holds what the barrier watches. It has one of two [`Backing`]s: a shared mapping of a sealed memory
+//! file, because a fork does not copy the page tables of shared mappings and because the worker can map the same file
+//! itself; or private anonymous memory, which a worker inherits as it is at the fork. The **leaf** half holds pointer-free
+//! payload: private memory, never armed and never read by a worker.
+//!
+//! No child inherits either (`MADV_DONTFORK`), but for the worker of a private heap, for which
+//! [`HeapMapping::inherited_by`] makes an exception.
 //!
 //! The leaf half could have huge pages, and does not ask for them: a mutator that touches one first is kept in the kernel
 //! until two mebibytes are cleared. On the virtual machine this was measured on that took up to 8 ms, in which the
@@ -14,16 +17,36 @@ use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, CHUNK_SIZE, PageRange};
 use memmap2::MmapMut;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::fmt;
 
 /// Alignment of the heap's base: what one page table covers, so that the heap shares none with its neighbours.
 const ALIGN: usize = 2 << 20;
 
+/// What the traced half is made of.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Backing {
+    /// A memory file, mapped shared.
+    Shared,
+    /// Anonymous memory.
+    Private,
+}
+
+impl fmt::Display for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Backing::Shared => "shared memory",
+            Backing::Private => "anonymous memory",
+        })
+    }
+}
+
 /// The reserved range of one heap.
 #[derive(Debug)]
 pub struct HeapMapping {
-    /// Owns the whole range; the traced half has the file mapped over it.
+    /// Owns the whole range; a file is mapped over the traced half, if there is one.
     _reserve: MmapMut,
-    file: OwnedFd,
+    /// The file behind a shared traced half.
+    file: Option<OwnedFd>,
     base: Address,
     /// Length of each half; a multiple of `ALIGN`.
     half: Bytes,
@@ -31,18 +54,22 @@ pub struct HeapMapping {
 
 impl HeapMapping {
     /// Reserves a range with two halves that can hold `half` bytes each, rounded up. Nothing is populated.
-    pub fn reserve(half: Bytes) -> Result<Self, Error> {
+    pub fn reserve(half: Bytes, backing: Backing) -> Result<Self, Error> {
         let half = Bytes(half.0.max(CHUNK_SIZE).next_multiple_of(ALIGN));
-        let file = memory::memfd("palimpsest-heap", half)?;
+        let file = match backing {
+            Backing::Shared => Some(memory::memfd("palimpsest-heap", half)?),
+            Backing::Private => None,
+        };
         let reserve = memory::map_private(Bytes(2 * half.0 + ALIGN))?;
         let base = Address::new((reserve.as_ptr().expose_provenance()).next_multiple_of(ALIGN));
         // SAFETY: the traced half lies in the reserve, which was just made and which nothing refers to yet;
         // likewise the ranges of the advice.
         unsafe {
-            memory::map_file_over(base, half, file.as_fd())?;
+            if let Some(file) = &file {
+                memory::map_file_over(base, half, file.as_fd())?;
+            }
             memory::advise(base, half, Advise::DontFork)?;
-            let leaf = base.add(half.0);
-            memory::advise(leaf, half, Advise::DontFork)?;
+            memory::advise(base.add(half.0), half, Advise::DontFork)?;
         }
         Ok(Self { _reserve: reserve, file, base, half })
     }
@@ -59,9 +86,34 @@ impl HeapMapping {
         self.half
     }
 
-    /// The file behind the traced half.
-    pub fn file(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+    /// What the traced half is made of.
+    pub fn backing(&self) -> Backing {
+        if self.file.is_some() { Backing::Shared } else { Backing::Private }
+    }
+
+    /// The file behind the traced half, where that is shared.
+    pub fn file(&self) -> Option<BorrowedFd<'_>> {
+        self.file.as_ref().map(OwnedFd::as_fd)
+    }
+
+    /// Calls `fork`, whose child inherits the given pages of a private traced half and nothing else of the heap. Ranges that
+    /// are left out cost the fork nothing.
+    ///
+    /// A thread of the host that forks at the same time gives its child the same memory: a copy of it, which does no harm.
+    ///
+    /// # Errors
+    /// Where the kernel refuses the advice; `fork` was not called then.
+    pub fn inherited_by<R>(&self, pages: &[PageRange], fork: impl FnOnce() -> R) -> Result<R, Error> {
+        debug_assert_eq!(self.backing(), Backing::Private);
+        let result = pages.iter().try_for_each(|pages| {
+            let (at, len) = self.span(*pages);
+            // SAFETY: inside this mapping; the advice changes no contents.
+            unsafe { memory::advise(at, len, Advise::DoFork) }
+        });
+        let result = result.map(|()| fork());
+        // SAFETY: as above. If the kernel refuses, children of the host inherit a copy that they do not use.
+        let _ = unsafe { memory::advise(self.base, self.half, Advise::DontFork) };
+        result
     }
 
     /// The address and length of pages of the traced half.
@@ -87,8 +139,8 @@ impl HeapMapping {
     /// The range is page-aligned, inside one half, holds nothing that anyone needs, and, in the traced half,
     /// none of its pages is armed.
     pub unsafe fn release(&self, at: Address, len: Bytes) -> Result<(), Error> {
-        let traced = at < self.base.add(self.half.0);
-        let advice = if traced { Advise::PunchHole } else { Advise::Discard };
+        let shared = self.file.is_some() && at < self.base.add(self.half.0);
+        let advice = if shared { Advise::PunchHole } else { Advise::Discard };
         // SAFETY: passed on to the caller.
         unsafe { memory::advise(at, len, advice) }
     }
@@ -100,10 +152,10 @@ mod tests {
 
     #[test]
     fn both_halves_are_zeroed_and_can_be_released() {
-        let heap = HeapMapping::reserve(Bytes(1)).unwrap();
-        for half in 0..2 {
+        for (backing, half) in [(Backing::Shared, 0), (Backing::Shared, 1), (Backing::Private, 0)] {
+            let heap = HeapMapping::reserve(Bytes(1), backing).unwrap();
             let at = heap.base().add(half * heap.half().0);
-            // SAFETY: the first page of each half; nothing else uses this heap.
+            // SAFETY: the first page of a half; nothing else uses this heap.
             unsafe {
                 assert_eq!(at.as_ptr::<u64>().read_volatile(), 0);
                 at.as_ptr::<u64>().write_volatile(7);

@@ -1,16 +1,15 @@
 //! The heap's address range, and the tables beside it.
 //!
-//! Three kinds of memory, by what a fork does to them:
+//! Three kinds of memory, by what a worker has of them. Children that the host forks inherit none.
 //!
-//! * the **heap** ([`heap::HeapMapping`]) is never inherited by a child; a worker maps its traced half itself,
-//!   read-only;
-//! * a **shared table** ([`table::Shared`]) is the same memory in parent and worker: page states, pre-images,
+//! * the **heap** ([`heap::HeapMapping`]): a worker maps the traced half itself, read-only, where that is shared, and
+//!   inherits a copy where it is private;
+//! * a **shared table** ([`table::Shared`]) is the same memory in parent and worker, who maps it: page states, pre-images,
 //!   metadata, packets;
-//! * a **private table** ([`table::Private`]) is the parent's alone and not inherited, so that it costs a fork
-//!   nothing.
+//! * a **private table** ([`table::Private`]) is the parent's alone.
 
 pub mod heap;
 pub mod table;
 
-pub use heap::HeapMapping;
-pub use table::{Private, Shared, Zeroed};
+pub use heap::{Backing, HeapMapping};
+pub use table::{Private, Region, Shared, Zeroed};

@@ -1,10 +1,13 @@
 //! Fixed-size tables of atomics in memory of their own, sparse until touched.
+//!
+//! No child inherits one: a child that the host forks must not write to what its parent uses. A worker, which is to share
+//! the tables, maps their files itself ([`Region`]).
 
 use crate::error::Error;
 use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, PAGE_SIZE};
 use memmap2::{MmapMut, MmapRaw};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
 
@@ -28,11 +31,19 @@ fn bytes_for<T>(len: usize) -> Bytes {
     Bytes((len * size_of::<T>()).next_multiple_of(PAGE_SIZE).max(PAGE_SIZE))
 }
 
+/// Where a shared table is, for workers.
+#[derive(Copy, Clone, Debug)]
+pub struct Region<'a> {
+    pub(crate) at: Address,
+    pub(crate) len: Bytes,
+    pub(crate) file: BorrowedFd<'a>,
+}
+
 /// A table that parent and workers share.
 #[derive(Debug)]
 pub struct Shared<T> {
     map: MmapRaw,
-    _fd: OwnedFd,
+    fd: OwnedFd,
     /// `len` values of `T` fit into `map`.
     len: usize,
     of: std::marker::PhantomData<T>,
@@ -44,12 +55,19 @@ impl<T: Zeroed> Shared<T> {
         let bytes = bytes_for::<T>(len);
         let fd = memory::memfd(name, bytes)?;
         let map = memory::map_file(fd.as_fd(), bytes)?;
-        Ok(Self { map, _fd: fd, len, of: std::marker::PhantomData })
+        // SAFETY: the whole of a mapping made here.
+        unsafe { memory::advise(Address::from_ptr(map.as_ptr()), bytes, Advise::DontFork) }?;
+        Ok(Self { map, fd, len, of: std::marker::PhantomData })
+    }
+
+    /// Where the table is.
+    pub fn region(&self) -> Region<'_> {
+        Region { at: Address::from_ptr(self.map.as_ptr()), len: Bytes(self.map.len()), file: self.fd.as_fd() }
     }
 
     /// Bytes of this table that are populated, wherever they were touched.
     pub fn populated(&self) -> Bytes {
-        memory::populated(&self._fd)
+        memory::populated(&self.fd)
     }
 
     /// Gives the memory of whole pages within `from .. to` (indices) back to the system; they read as zero

@@ -2,7 +2,8 @@
 
 use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNNING, SPINS};
 use crate::error::Error;
-use crate::sys::{clock, futex, signal, stack};
+use crate::sys::signal::{self, Fault};
+use crate::sys::{clock, futex, stack};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
@@ -61,22 +62,22 @@ impl Registry {
     /// Waits while the world is stopped.
     ///
     /// # Errors
-    /// [`Error::SignalBlocked`] if the thread could not take the barrier's signal; [`Error::AlreadyAttached`].
+    /// [`Error::SignalBlocked`] if the thread could not take the signal that the barrier needs; [`Error::AlreadyAttached`].
     ///
     /// # Safety
     /// The registry stays where it is, and the returned state is kept, until the same thread has called
     /// [`Registry::detach`].
-    pub unsafe fn attach(&self, scan_stack: bool, needs_signal: bool) -> Result<Arc<MutatorState>, Error> {
+    pub unsafe fn attach(&self, scan_stack: bool, needs: Option<Fault>) -> Result<Arc<MutatorState>, Error> {
         if ATTACHED.with_borrow(|list| list.iter().any(|attached| std::ptr::eq(attached.registry, self))) {
             return Err(Error::AlreadyAttached);
         }
-        if needs_signal && signal::sigbus_blocked() {
-            return Err(Error::SignalBlocked);
+        if let Some(fault) = needs.filter(|fault| signal::is_blocked(*fault)) {
+            return Err(Error::SignalBlocked(fault));
         }
         crate::barrier::prepare_thread();
         let base = if scan_stack {
             let base = stack::stack_base();
-            Some(base.ok_or_else(|| Error::system("finding this thread's stack", crate::sys::Errno::IO))?)
+            Some(base.ok_or_else(|| Error::denied("finding this thread's stack", crate::sys::Errno::IO))?)
         } else {
             None
         };
@@ -179,7 +180,7 @@ mod tests {
                 let (registry, count, done) = (&registry, &count, &done);
                 s.spawn(move || {
                     let own = // SAFETY: the registry outlives the threads, which keep the state until they detach.
-                    unsafe { registry.attach(k % 2 == 0, false) }.unwrap();
+                    unsafe { registry.attach(k % 2 == 0, None) }.unwrap();
                     while !done.load(SeqCst) {
                         count.fetch_add(1, SeqCst);
                         if registry.stop_wanted() {
@@ -210,9 +211,9 @@ mod tests {
     fn a_thread_attaches_once() {
         let registry = Registry::new();
         // SAFETY: the registry stays, and so does the state.
-        let own = unsafe { registry.attach(false, false) }.unwrap();
+        let own = unsafe { registry.attach(false, None) }.unwrap();
         // SAFETY: as above.
-        assert!(matches!(unsafe { registry.attach(false, false) }, Err(Error::AlreadyAttached)));
+        assert!(matches!(unsafe { registry.attach(false, None) }, Err(Error::AlreadyAttached)));
         registry.detach(&own);
     }
 
@@ -224,7 +225,7 @@ mod tests {
             for _ in 0..2 {
                 s.spawn(|| {
                     // SAFETY: the registries outlive the threads, which keep the states until they detach.
-                    let own = [0, 1].map(|k| unsafe { heaps[k].attach(false, false) }.unwrap());
+                    let own = [0, 1].map(|k| unsafe { heaps[k].attach(false, None) }.unwrap());
                     while !done.load(SeqCst) {
                         for k in [0, 1] {
                             if heaps[k].stop_wanted() {
@@ -249,7 +250,7 @@ mod tests {
         let registry = Registry::new();
         std::thread::scope(|s| {
             // SAFETY: the thread does nothing more.
-            s.spawn(|| std::mem::forget(unsafe { registry.attach(true, false) }.unwrap()));
+            s.spawn(|| std::mem::forget(unsafe { registry.attach(true, None) }.unwrap()));
         });
         let world = registry.stop_world();
         assert_eq!(world.threads()[0].stack(), None);
@@ -264,7 +265,7 @@ mod tests {
                     s.spawn(|| {
                         for _ in 0..300 {
                             // SAFETY: as above.
-                            let own = unsafe { registry.attach(false, false) }.unwrap();
+                            let own = unsafe { registry.attach(false, None) }.unwrap();
                             registry.detach(&own);
                         }
                     })

@@ -2,6 +2,7 @@
 //! waits for it and for its worker's pidfd at once.
 
 use super::Errno;
+use super::inject::{Call, check};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -13,6 +14,7 @@ pub struct Event(OwnedFd);
 impl Event {
     /// A new event, not raised.
     pub fn new() -> Result<Self, Errno> {
+        check(Call::Event)?;
         eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Self)
     }
 

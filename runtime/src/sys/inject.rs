@@ -22,6 +22,18 @@ pub enum Call {
     UffdArm,
     /// Removing the protection.
     UffdOpenPages,
+    /// Reading an event.
+    UffdRead,
+    /// Waking a thread that waits for an event's answer.
+    UffdWake,
+    /// Taking away the permission to write with `mprotect`.
+    Protect,
+    /// Giving it back.
+    ProtectOpen,
+    /// `PAGEMAP_SCAN`.
+    Scan,
+    /// Making an eventfd.
+    Event,
     /// Forking the worker.
     Fork,
     /// Mapping the heap in the worker.

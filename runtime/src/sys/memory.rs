@@ -32,7 +32,7 @@ pub fn memfd(name: &str, len: Bytes) -> Result<OwnedFd, Error> {
     limits::check_file_size(len)?;
     check(Call::Memfd)
         .and_then(|()| {
-            let fd = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+            let fd = create(name)?;
             rustix::fs::ftruncate(&fd, len.0 as u64)?;
             rustix::fs::fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
             Ok(fd)
@@ -41,6 +41,22 @@ pub fn memfd(name: &str, len: Bytes) -> Result<OwnedFd, Error> {
             let advice = "memfd_create must be allowed (seccomp) and the file size limit high enough";
             Error::advise(format!("creating a memory file of {len} for {name}"), errno, advice)
         })
+}
+
+/// A new memory file that cannot be executed: the sysctl `vm.memfd_noexec` may allow no other. Kernels before 6.3 do not
+/// know the flag.
+fn create(name: &str) -> Result<OwnedFd, Errno> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => rustix::fs::memfd_create(name, flags),
+        result => result,
+    }
+}
+
+/// Whether memory files can be made at all.
+pub fn probe_memfd() -> Result<(), Errno> {
+    check(Call::Memfd)?;
+    create("palimpsest-probe").map(|_| ())
 }
 
 /// The whole of a memory file, mapped shared and writable.
@@ -66,15 +82,25 @@ pub unsafe fn map_file_over(at: Address, len: Bytes, fd: BorrowedFd<'_>) -> Resu
         .map_err(|errno| Error::advise(format!("mapping {len} of heap at {at}"), errno, OVERCOMMIT))
 }
 
-/// In a worker: the heap's file, read-only, where the parent has it. Async-signal-safe.
+/// In a worker: a file of its parent's, shared, where the parent has it. Async-signal-safe.
 ///
 /// # Safety
 /// Nothing is mapped at `at .. at + len` in this process.
-pub unsafe fn map_file_read_only_at(at: Address, len: Bytes, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+pub unsafe fn map_file_in_worker(
+    at: Address,
+    len: Bytes,
+    fd: BorrowedFd<'_>,
+    access: Access,
+) -> Result<(), Errno> {
     check(Call::WorkerMap)?;
     let flags = MapFlags::SHARED | MapFlags::FIXED_NOREPLACE | MapFlags::NORESERVE;
+    let may = match access {
+        Access::None => ProtFlags::empty(),
+        Access::Read => ProtFlags::READ,
+        Access::Write => ProtFlags::READ | ProtFlags::WRITE,
+    };
     // SAFETY: FIXED_NOREPLACE replaces nothing; the caller says that the range is free.
-    let got = unsafe { rustix::mm::mmap(at.as_ptr(), len.0, ProtFlags::READ, flags, fd, 0) }?;
+    let got = unsafe { rustix::mm::mmap(at.as_ptr(), len.0, may, flags, fd, 0) }?;
     // Kernels before 4.17 take the address as a mere hint.
     if got.addr() == at.as_usize() { Ok(()) } else { Err(Errno::EXIST) }
 }
@@ -84,12 +110,50 @@ pub unsafe fn map_file_read_only_at(at: Address, len: Bytes, fd: BorrowedFd<'_>)
 pub enum Advise {
     /// Children do not inherit the range.
     DontFork,
+    /// Children inherit the range again.
+    DoFork,
     /// Drop the contents: private memory reads as zero again.
     Discard,
     /// Drop the contents of a shared file's range: it reads as zero, and its pages go back to the system.
     PunchHole,
     /// Populate the pages for writing now, and say so if that cannot be done.
     Populate,
+}
+
+/// What a thread may do with memory, as far as `mprotect` is concerned.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Nothing.
+    None,
+    /// Read.
+    Read,
+    /// Read and write.
+    Write,
+}
+
+/// Changes what may be done with a range. Async-signal-safe.
+///
+/// # Safety
+/// The range is page-aligned, mapped, and the caller's, who is prepared for the faults.
+#[inline]
+pub unsafe fn protect(at: Address, len: Bytes, access: Access) -> Result<(), Errno> {
+    let (flags, call) = match access {
+        Access::None => (rustix::mm::MprotectFlags::empty(), Call::Protect),
+        Access::Read => (rustix::mm::MprotectFlags::READ, Call::Protect),
+        Access::Write => {
+            (rustix::mm::MprotectFlags::READ | rustix::mm::MprotectFlags::WRITE, Call::ProtectOpen)
+        }
+    };
+    check(call)?;
+    // SAFETY: passed on to the caller.
+    unsafe { rustix::mm::mprotect(at.as_ptr::<c_void>(), len.0, flags) }
+}
+
+/// How many mappings the process may have (`vm.max_map_count`).
+pub fn most_mappings() -> usize {
+    let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    // What the kernel is built with, where it cannot be read.
+    text.trim().parse().unwrap_or(65_530)
 }
 
 /// Gives the kernel advice on a range.
@@ -100,6 +164,7 @@ pub enum Advise {
 pub unsafe fn advise(at: Address, len: Bytes, advice: Advise) -> Result<(), Error> {
     let raw = match advice {
         Advise::DontFork => Advice::LinuxDontFork,
+        Advise::DoFork => Advice::LinuxDoFork,
         Advise::Discard => Advice::LinuxDontNeed,
         Advise::PunchHole => Advice::LinuxRemove,
         Advise::Populate => Advice::LinuxPopulateWrite,
@@ -107,7 +172,7 @@ pub unsafe fn advise(at: Address, len: Bytes, advice: Advise) -> Result<(), Erro
     check(Call::Advise)
         // SAFETY: the range is the caller's, and its contents are not needed where the advice drops them.
         .and_then(|()| unsafe { rustix::mm::madvise(at.as_ptr::<c_void>(), len.0, raw) })
-        .map_err(|errno| Error::system(format!("advising {advice:?} on {len} at {at}"), errno))
+        .map_err(|errno| Error::denied(format!("advising {advice:?} on {len} at {at}"), errno))
 }
 
 /// How much of a memory file is populated.

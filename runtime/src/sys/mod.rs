@@ -13,6 +13,7 @@ pub mod futex;
 pub mod inject;
 pub mod limits;
 pub mod memory;
+pub mod pagemap;
 pub mod process;
 pub mod signal;
 pub mod stack;

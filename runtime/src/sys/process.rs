@@ -70,6 +70,32 @@ pub unsafe fn fork() -> Result<Forked, Errno> {
     }
 }
 
+/// Ends the process when a panic goes through it: for the threads for which all others wait. The panic's message has been
+/// printed then.
+#[derive(Debug)]
+pub struct StopOnUnwind;
+
+impl Drop for StopOnUnwind {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
+/// Writes a message to the standard error and ends the process with `SIGABRT`. Async-signal-safe.
+pub fn stop(message: &str) -> ! {
+    say(message);
+    // SAFETY: `abort` may be called at any time, from a handler too.
+    unsafe { libc::abort() }
+}
+
+/// Writes a message to the standard error. Async-signal-safe.
+pub fn say(message: &str) {
+    // Where the standard error is closed, nobody wants to know.
+    let _ = rustix::io::write(rustix::stdio::stderr(), message.as_bytes());
+}
+
 /// A calling thread in a hurry: at the highest ordinary priority until this is dropped, where the process may ask for that
 /// (`CAP_SYS_NICE`, `RLIMIT_NICE`); elsewhere nothing changes.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! `SIGBUS`, shared with whoever was there before.
+//! The signals of faults, shared with whoever was there before.
 //!
 //! One handler serves all heaps of the process. It asks a hook whether the fault is one of the barrier's; what
 //! is not goes to the handler that was installed before (Rust's own for stack overflows among them), with the
@@ -10,22 +10,74 @@
 use super::Errno;
 use libc::{c_int, c_void, siginfo_t};
 use parking_lot::Mutex;
+use std::fmt;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// A signal by which the kernel tells a thread of its fault.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// `SIGBUS`: a userfaultfd with the `SIGBUS` feature.
+    Bus,
+    /// `SIGSEGV`: memory that `mprotect` protects.
+    Segv,
+}
+
+impl Fault {
+    const ALL: [Self; 2] = [Self::Bus, Self::Segv];
+
+    const fn number(self) -> c_int {
+        match self {
+            Fault::Bus => libc::SIGBUS,
+            Fault::Segv => libc::SIGSEGV,
+        }
+    }
+
+    fn of(number: c_int) -> Self {
+        if number == libc::SIGBUS { Fault::Bus } else { Fault::Segv }
+    }
+
+    fn chain(self) -> &'static Chain {
+        static CHAINS: [Chain; Fault::ALL.len()] = [const { Chain::new() }; Fault::ALL.len()];
+        &CHAINS[self as usize]
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fault::Bus => "SIGBUS",
+            Fault::Segv => "SIGSEGV",
+        })
+    }
+}
 
 /// Told the faulting address; answers whether the fault was the barrier's and is resolved. Runs in the signal
 /// handler, so it has to be async-signal-safe.
 pub type Hook = fn(fault: usize) -> bool;
 
-static HOOK: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
-static PREVIOUS: AtomicPtr<libc::sigaction> = AtomicPtr::new(std::ptr::null_mut());
-/// Whether the handler was installed.
-static INSTALL: Mutex<bool> = Mutex::new(false);
+/// Who is asked about a signal, and who was there before.
+struct Chain {
+    hook: AtomicPtr<()>,
+    previous: AtomicPtr<libc::sigaction>,
+    /// Whether the handler was installed.
+    installed: Mutex<bool>,
+}
 
-fn current() -> Result<libc::sigaction, Errno> {
+impl Chain {
+    const fn new() -> Self {
+        Self {
+            hook: AtomicPtr::new(std::ptr::null_mut()),
+            previous: AtomicPtr::new(std::ptr::null_mut()),
+            installed: Mutex::new(false),
+        }
+    }
+}
+
+fn current(fault: Fault) -> Result<libc::sigaction, Errno> {
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: with no new action this only writes the present one.
-    match unsafe { libc::sigaction(libc::SIGBUS, std::ptr::null(), action.as_mut_ptr()) } {
+    match unsafe { libc::sigaction(fault.number(), std::ptr::null(), action.as_mut_ptr()) } {
         // SAFETY: the call succeeded and wrote the action.
         0 => Ok(unsafe { action.assume_init() }),
         _ => Err(last_errno()),
@@ -36,28 +88,29 @@ fn last_errno() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-/// Installs the handler, unless that was done before. One hook serves the process.
+/// Installs the handler for a signal, unless that was done before. One hook serves the process.
 ///
 /// The handler stays for the life of the process: taking it away could take away somebody else's, installed
 /// later. For the same reason it is installed only once: a handler that the host puts in front of it passes on what it
 /// does not know, and would get it back if it came to stand behind as well.
-pub fn install(hook: Hook) -> Result<(), Errno> {
-    let mut installed = INSTALL.lock();
+pub fn install(fault: Fault, hook: Hook) -> Result<(), Errno> {
+    let chain = fault.chain();
+    let mut installed = chain.installed.lock();
     if *installed {
         return Ok(());
     }
-    let before = current()?;
+    let before = current(fault)?;
     // Leaked: a handler that is running may read it at any time.
-    PREVIOUS.store(Box::into_raw(Box::new(before)), Ordering::Release);
-    HOOK.store(hook as *mut (), Ordering::Release);
+    chain.previous.store(Box::into_raw(Box::new(before)), Ordering::Release);
+    chain.hook.store(hook as *mut (), Ordering::Release);
     // SAFETY: all-zero is a valid sigaction; every field that counts is set below.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-    action.sa_sigaction = on_sigbus as *const () as usize;
+    action.sa_sigaction = on_fault as *const () as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
     // SAFETY: the set and the action are locals of the right type; the handler keeps to what a handler may do.
     unsafe {
         fill_but_faults(&mut action.sa_mask);
-        if libc::sigaction(libc::SIGBUS, &action, std::ptr::null_mut()) != 0 {
+        if libc::sigaction(fault.number(), &action, std::ptr::null_mut()) != 0 {
             return Err(last_errno());
         }
     }
@@ -65,12 +118,12 @@ pub fn install(hook: Hook) -> Result<(), Errno> {
     Ok(())
 }
 
-extern "C" fn on_sigbus(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
+extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: errno is a thread's own; it is put back as the interrupted code left it.
     let errno = unsafe { *libc::__errno_location() };
     // SAFETY: the kernel passes a siginfo_t. A fault's si_code is positive, and then si_addr is set.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
-    let hook = HOOK.load(Ordering::Acquire);
+    let hook = Fault::of(signal).chain().hook.load(Ordering::Acquire);
     // SAFETY: only `install` stores here, and it stores a `Hook`, before the handler is installed.
     let resolved = code > 0 && unsafe { std::mem::transmute::<*mut (), Hook>(hook) }(address);
     if !resolved {
@@ -83,7 +136,7 @@ extern "C" fn on_sigbus(signal: c_int, info: *mut siginfo_t, context: *mut c_voi
 /// Hands a signal that is not the barrier's to the handler that was there before.
 #[cold]
 fn chain(signal: c_int, info: *mut siginfo_t, context: *mut c_void, code: c_int) {
-    let previous = PREVIOUS.load(Ordering::Acquire);
+    let previous = Fault::of(signal).chain().previous.load(Ordering::Acquire);
     // SAFETY: `install` stores a leaked, never changed action before it installs the handler.
     let previous = unsafe { &*previous };
     let sent_by_someone = code <= 0;
@@ -121,13 +174,13 @@ fn chain(signal: c_int, info: *mut siginfo_t, context: *mut c_void, code: c_int)
     }
 }
 
-/// Whether the calling thread blocks `SIGBUS`: then its first trap would kill the process.
-pub fn sigbus_blocked() -> bool {
+/// Whether the calling thread blocks this signal: then its first trap would kill the process.
+pub fn is_blocked(fault: Fault) -> bool {
     let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: with no new set this only writes the present mask, which is then read.
     unsafe {
         libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), mask.as_mut_ptr()) == 0
-            && libc::sigismember(mask.as_ptr(), libc::SIGBUS) == 1
+            && libc::sigismember(mask.as_ptr(), fault.number()) == 1
     }
 }
 

@@ -1,22 +1,23 @@
-//! A userfaultfd in the mode the barrier uses: write-protect faults of a shared mapping, told to the faulting
-//! thread as `SIGBUS` (kernel document `admin-guide/mm/userfaultfd`, "Write Protect Notifications").
+//! A userfaultfd for write-protection (kernel document `admin-guide/mm/userfaultfd`, "Write Protect Notifications").
 //!
-//! The `userfaultfd` crate registers, protects and unprotects. Opening is done here: the device node and the
-//! system call are guarded by different rights (a node's permission; `vm.unprivileged_userfaultfd`, a
+//! The `userfaultfd` crate registers, protects, unprotects and reads events. Opening is done here: the device node and
+//! the system call are guarded by different rights (a node's permission; `vm.unprivileged_userfaultfd`, a
 //! capability, or seccomp), either may be refused where the other is allowed, and the crate's builder gives up
 //! where the node exists and may not be opened.
 
 use super::Errno;
 use super::inject::{Call, check};
 use crate::unit::{Address, Bytes};
+use linux_raw_sys as raw;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::mm::UserfaultfdFlags;
 use std::fmt;
-use userfaultfd::{IoctlFlags, RegisterMode};
+use userfaultfd::{FaultKind, IoctlFlags, RegisterMode};
 
 /// One way of opening a userfaultfd.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Door {
     /// The system call, for faults of user mode only. Allowed to everyone by default.
     SystemCallUserOnly,
@@ -24,6 +25,26 @@ pub enum Door {
     SystemCall,
     /// The node `/dev/userfaultfd`.
     Device,
+}
+
+impl Door {
+    /// All of them, the one with the least rights first.
+    pub const ALL: [Self; 3] = [Self::SystemCallUserOnly, Self::SystemCall, Self::Device];
+
+    /// The name, as it is written in options.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SystemCallUserOnly => "user-call",
+            Self::SystemCall => "call",
+            Self::Device => "device",
+        }
+    }
+
+    /// Whether a descriptor that came through this door also tells of writes that the kernel makes, in a system call of the
+    /// thread.
+    pub const fn sees_kernel_writes(self) -> bool {
+        !matches!(self, Self::SystemCallUserOnly)
+    }
 }
 
 impl fmt::Display for Door {
@@ -36,14 +57,89 @@ impl fmt::Display for Door {
     }
 }
 
-/// The features the signal delivery needs, by the kernel's names.
-pub const NEEDED: &[(&str, u64)] = &[
-    ("UFFD_FEATURE_PAGEFAULT_FLAG_WP", linux_raw_sys::general::UFFD_FEATURE_PAGEFAULT_FLAG_WP as u64),
-    ("UFFD_FEATURE_WP_HUGETLBFS_SHMEM", linux_raw_sys::general::UFFD_FEATURE_WP_HUGETLBFS_SHMEM as u64),
-    ("UFFD_FEATURE_SIGBUS", linux_raw_sys::general::UFFD_FEATURE_SIGBUS as u64),
-];
+impl std::str::FromStr for Door {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|door| door.name() == text)
+            .ok_or_else(|| format!("{text:?} is no way to a userfaultfd: user-call, call or device"))
+    }
+}
 
-/// A userfaultfd with the features of [`NEEDED`].
+/// A feature of the kernel's userfaultfd.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Feature {
+    /// The kernel's name for it.
+    pub name: &'static str,
+    bit: u64,
+    /// The first Linux that has it on this architecture.
+    pub since: &'static str,
+}
+
+/// One version where both architectures have it since the same one.
+const fn since(x86: &'static str, aarch64: &'static str) -> &'static str {
+    if cfg!(target_arch = "aarch64") { aarch64 } else { x86 }
+}
+
+impl Feature {
+    /// Write-protection of private anonymous memory.
+    pub const WRITE_PROTECT: Self = Self {
+        name: "UFFD_FEATURE_PAGEFAULT_FLAG_WP",
+        bit: raw::general::UFFD_FEATURE_PAGEFAULT_FLAG_WP as u64,
+        since: since("5.7", "6.10"),
+    };
+    /// The same for shared memory.
+    pub const SHARED: Self = Self {
+        name: "UFFD_FEATURE_WP_HUGETLBFS_SHMEM",
+        bit: raw::general::UFFD_FEATURE_WP_HUGETLBFS_SHMEM as u64,
+        since: since("5.19", "6.10"),
+    };
+    /// The faulting thread gets `SIGBUS` instead of waiting for somebody who reads events.
+    pub const SIGBUS: Self =
+        Self { name: "UFFD_FEATURE_SIGBUS", bit: raw::general::UFFD_FEATURE_SIGBUS as u64, since: "4.14" };
+    /// Pages of private memory that were never touched can be protected. (Those of shared memory always can.)
+    pub const UNPOPULATED: Self = Self {
+        name: "UFFD_FEATURE_WP_UNPOPULATED",
+        bit: raw::general::UFFD_FEATURE_WP_UNPOPULATED as u64,
+        since: since("6.4", "6.10"),
+    };
+    /// The kernel resolves write faults itself and remembers the page as written.
+    pub const ASYNC: Self = Self {
+        name: "UFFD_FEATURE_WP_ASYNC",
+        bit: raw::general::UFFD_FEATURE_WP_ASYNC as u64,
+        since: since("6.7", "6.10"),
+    };
+}
+
+/// A set of features.
+#[derive(Copy, Clone, PartialEq, Eq, Default)]
+pub struct Features(u64);
+
+impl Features {
+    /// These.
+    pub fn of(features: &[Feature]) -> Self {
+        Self(features.iter().map(|f| f.bit).sum())
+    }
+
+    /// Whether this one is among them.
+    pub fn has(self, feature: Feature) -> bool {
+        self.0 & feature.bit != 0
+    }
+
+    /// The set as the kernel's bits.
+    pub fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Features {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Features({:#x})", self.0)
+    }
+}
+
+/// A userfaultfd whose features are agreed on.
 #[derive(Debug)]
 pub struct Uffd(userfaultfd::Uffd);
 
@@ -60,22 +156,22 @@ fn open(door: Door) -> Result<OwnedFd, Errno> {
         }
         Door::Device => {
             let node = rustix::fs::open("/dev/userfaultfd", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-            raw::new(&node, flags.bits())
+            request::new(&node, flags.bits())
         }
     }
 }
 
 /// The features the kernel has, asked through a descriptor of its own (the handshake ends a descriptor's
 /// negotiation, so it cannot be the one that is used).
-pub fn features(door: Door) -> Result<u64, Errno> {
-    raw::handshake(&open(door)?, 0)
+pub fn features(door: Door) -> Result<Features, Errno> {
+    request::handshake(&open(door)?, 0).map(Features)
 }
 
 impl Uffd {
-    /// Opens by this door and agrees on the features of [`NEEDED`].
-    pub fn open(door: Door) -> Result<Self, Errno> {
+    /// Opens by this door and agrees on these features.
+    pub fn open(door: Door, features: Features) -> Result<Self, Errno> {
         let fd = open(door)?;
-        raw::handshake(&fd, NEEDED.iter().map(|(_, bit)| bit).sum())?;
+        request::handshake(&fd, features.0)?;
         // SAFETY: the descriptor is a userfaultfd after its handshake, and ownership moves.
         Ok(Self(unsafe { userfaultfd::Uffd::from_raw_fd(fd.into_raw_fd()) }))
     }
@@ -109,6 +205,35 @@ impl Uffd {
         check(Call::UffdOpenPages)?;
         retry(|| self.0.remove_write_protection(at.as_ptr(), len.0, true))
     }
+
+    /// Lets threads go on that wait for the answer to an event in this range.
+    pub fn wake(&self, at: Address, len: Bytes) -> Result<(), Errno> {
+        check(Call::UffdWake)?;
+        retry(|| self.0.wake(at.as_ptr(), len.0))
+    }
+
+    /// The address of the next write fault that somebody waits for; none where nobody does.
+    pub fn next_fault(&self) -> Result<Option<Address>, Errno> {
+        check(Call::UffdRead)?;
+        match self.0.read_event() {
+            Ok(Some(userfaultfd::Event::Pagefault { kind: FaultKind::WriteProtected, addr, .. })) => {
+                Ok(Some(Address::new(addr.addr())))
+            }
+            // No other event was asked for.
+            Ok(_) => Ok(None),
+            Err(error) => match errno_of(&error) {
+                Errno::AGAIN | Errno::INTR => Ok(None),
+                errno => Err(errno),
+            },
+        }
+    }
+}
+
+impl AsFd for Uffd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as `self` is.
+        unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }
+    }
 }
 
 /// The kernel answers `EAGAIN` while the address space is being changed under it.
@@ -130,7 +255,7 @@ fn errno_of(error: &userfaultfd::Error) -> Errno {
 }
 
 /// The two requests the `userfaultfd` crate has no call for on a descriptor that it did not open.
-mod raw {
+mod request {
     use super::Errno;
     use linux_raw_sys::general::{UFFD_API, uffdio_api};
     use rustix::fd::{FromRawFd, OwnedFd};

@@ -1,7 +1,7 @@
 //! What a worker tells its parent: that it goes on, that it is done, and a few numbers.
 
 use crate::error::Error;
-use crate::mapping::Shared;
+use crate::mapping::{Region, Shared};
 use crate::sys::futex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,6 +27,11 @@ impl Record {
     pub fn new() -> Result<Self, Error> {
         let words = Shared::new("palimpsest-record", FIRST_FIGURE + FIGURES)?;
         Ok(Self { words, go: Shared::new("palimpsest-go", 1)? })
+    }
+
+    /// Where it is.
+    pub(super) fn regions(&self) -> [Region<'_>; 2] {
+        [self.words.region(), self.go.region()]
     }
 
     /// Prepares for a cycle's worker: nothing is complete.

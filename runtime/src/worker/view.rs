@@ -69,7 +69,8 @@ pub struct SnapshotView<'a> {
 }
 
 impl<'a> SnapshotView<'a> {
-    pub(super) fn new(barrier: &'a Barrier) -> Self {
+    /// The view of the barrier's snapshot: in a worker that has mapped the heap, or in the process of the barrier itself.
+    pub fn new(barrier: &'a Barrier) -> Self {
         let heap = barrier.heap();
         Self { base: heap.base(), len: heap.half(), words: barrier.words(), pool: barrier.pool() }
     }
@@ -133,5 +134,28 @@ impl<'a> SnapshotView<'a> {
     /// Copies a page of the snapshot, for whatever wants a reference instead of loading.
     pub fn copy_page(&self, page: PageIndex, into: &mut OwnedPage) {
         self.load(self.base.add(page.0 as usize * PAGE_SIZE), &mut into.0);
+    }
+}
+
+/// The traced half of a private heap, as a worker inherited it.
+///
+/// There is one side only: these pages are the worker's own, and whoever writes to one of the parent's breaks the
+/// copy-on-write there. That break is the mechanism, so it is wanted and nobody is told.
+#[derive(Debug)]
+pub struct InheritedView(());
+
+impl InheritedView {
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+
+    /// Loads words from `at` on, which lies in pages that were inherited.
+    #[inline(always)]
+    pub fn load(&self, at: Address, into: &mut [u64]) {
+        // SAFETY: inherited memory, aligned, that nobody else can write to.
+        let words = unsafe { std::slice::from_raw_parts(at.as_ptr::<AtomicU64>().cast_const(), into.len()) };
+        for (to, from) in into.iter_mut().zip(words) {
+            *to = from.load(Ordering::Relaxed);
+        }
     }
 }

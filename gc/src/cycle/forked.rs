@@ -1,0 +1,125 @@
+//! What the snapshots that a worker marks have in common: stop, freeze, fork, let go, watch.
+
+use super::stop_the_world::mark_stopped;
+use super::{Marking, enter_pause, stop};
+use crate::core::Core;
+use crate::embedder::Embedder;
+use crate::mark::Tally;
+use crate::stats::{CycleRecord, ms};
+use palimpsest_runtime::Error;
+use palimpsest_runtime::mutator::StoppedWorld;
+use palimpsest_runtime::sys::event::Event;
+use palimpsest_runtime::sys::process::Hurry;
+use palimpsest_runtime::worker::{self, Order, Record, Verdict, Worker};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// A heap that stays as it is, for a worker, while the mutators write to it.
+pub(super) trait Frozen<E: Embedder> {
+    /// What can be done before the world is stopped.
+    fn prepare(&self, _core: &Core<E>, _record: &mut CycleRecord) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Freezes the heap and forks a worker that marks it. On an error nothing is frozen.
+    fn fork<'a>(
+        &self,
+        core: &'a Core<E>,
+        world: &StoppedWorld<'_>,
+        order: &Order<'a>,
+        record: &mut CycleRecord,
+    ) -> Result<Worker<'a>, Error>;
+
+    /// What the collector waits for beside its worker.
+    fn control<'a>(&'a self, core: &'a Core<E>) -> &'a Event {
+        &core.control
+    }
+
+    /// Whether a worker at work is to be given up.
+    fn is_lost(&self, _core: &Core<E>) -> bool {
+        false
+    }
+
+    /// The worker is gone: ends what keeps the heap frozen. Whether what the worker saw was the heap of the pause.
+    fn thaw(&self, _record: &mut CycleRecord) -> bool {
+        true
+    }
+}
+
+/// Takes a snapshot and has it marked by a worker. Where that cannot be, marks in the stopped world.
+pub(super) fn mark<E: Embedder>(
+    core: &Core<E>,
+    frozen: &impl Frozen<E>,
+    cycle: u64,
+    record: &mut CycleRecord,
+) -> Marking {
+    let prepared = frozen.prepare(core, record);
+    let tables = core.regions();
+    // In the pause all threads wait for this one. Whatever else wants its processor, for a time slice of some milliseconds,
+    // waits for the fraction of one that it takes, where we may ask for that.
+    let hurry = Hurry::new();
+    let (world, start) = stop(core, record);
+    let forked = prepared.and_then(|()| {
+        let order = Order {
+            tables: &tables,
+            record: &core.record,
+            cycle,
+            nice: hurry.before() + core.options.worker_nice,
+        };
+        frozen.fork(core, &world, &order, record)
+    });
+    match forked {
+        Ok(worker) => {
+            enter_pause(record, start);
+            drop(world);
+            drop(hurry);
+            worker.begin();
+            watch(core, frozen, worker, record)
+        }
+        Err(error) => {
+            let tally = mark_stopped(core, &world, record, Some(error.to_string()));
+            enter_pause(record, start);
+            drop(world);
+            Marking::Complete(tally)
+        }
+    }
+}
+
+/// Waits for the worker and ends the snapshot.
+fn watch<E: Embedder>(
+    core: &Core<E>,
+    frozen: &impl Frozen<E>,
+    mut worker: Worker<'_>,
+    record: &mut CycleRecord,
+) -> Marking {
+    let start = Instant::now();
+    core.options.chaos.strike(&worker);
+    let end = worker.watch(frozen.control(core), core.options.patience, || {
+        if core.mailbox.is_shut_down() || frozen.is_lost(core) { Verdict::Abandon } else { Verdict::GoOn }
+    });
+    let sound = frozen.thaw(record);
+    record.mark_ms = ms(start.elapsed());
+    match end {
+        Ok(()) if !sound => Marking::Failed(worker::Failure::Abandoned),
+        Ok(()) => {
+            record.worker_cpu_ms = ms(core.record.cpu_time());
+            Marking::Complete(reported(&core.record))
+        }
+        Err(failure) => Marking::Failed(failure),
+    }
+}
+
+/// The worker's side: enters its figures into the record.
+pub(super) fn report(record: &Record, tally: Tally) {
+    let figures = [tally.objects, tally.granules, tally.stray, tally.rescanned];
+    for (k, figure) in figures.into_iter().enumerate() {
+        // Relaxed: published with the record's completion.
+        record.figure(k).store(figure, Relaxed);
+    }
+}
+
+/// The parent's side of [`report`].
+fn reported(record: &Record) -> Tally {
+    let [objects, granules, stray, rescanned] = [0, 1, 2, 3].map(|k| record.figure(k).load(Relaxed));
+    Tally { objects, granules, stray, rescanned }
+}
