@@ -141,10 +141,9 @@ fn see_the_heap_of_the_pause(bench: &Bench) {
                 }
             }
             let world = bench.registry.stop_world();
-            bench.arm_all_dirty();
             let sum = accounts.iter().fold(0u64, |s, a| s.wrapping_add(a.sum.load(Relaxed)));
             let newest = accounts.iter().map(|a| a.newest.load(Relaxed)).max().unwrap();
-            bench.barrier.begin_snapshot().unwrap();
+            bench.barrier.begin_snapshot(|_| Choice::All).unwrap();
             let order = bench.order(cycle);
             let (base, record) = (bench.heap.base(), &bench.record);
             // SAFETY: the world is stopped, the snapshot has begun, and the body only reads and adds.
@@ -193,7 +192,7 @@ fn wait_for_a_full_pool(bench: Bench) {
     let (account, done) = (Account::default(), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let world = bench.registry.stop_world();
-        bench.barrier.begin_snapshot().unwrap();
+        bench.barrier.begin_snapshot(|_| Choice::All).unwrap();
         let order = bench.order(1);
         // SAFETY: the world is stopped, the snapshot has begun, and the body only spins.
         let mut worker = unsafe {
@@ -225,7 +224,7 @@ fn wait_for_a_full_pool(bench: Bench) {
 fn a_stopped_worker_is_killed_when_its_patience_is_over() {
     let bench = Bench::new(DeliveryKind::Protect, Bytes::mib(4), Bytes::mib(4));
     let world = bench.registry.stop_world();
-    bench.barrier.begin_snapshot().unwrap();
+    bench.barrier.begin_snapshot(|_| Choice::All).unwrap();
     let order = bench.order(1);
     // SAFETY: the world is stopped, the snapshot has begun, and the body only counts.
     let mut worker = unsafe {
@@ -257,7 +256,7 @@ fn open_in_bulk(bench: Bench) {
     bench.fill();
     bench.arm_all_dirty();
     let world = bench.registry.stop_world();
-    bench.barrier.begin_snapshot().unwrap();
+    bench.barrier.begin_snapshot(|_| Choice::All).unwrap();
     drop(world);
     bench.barrier.open(PageRange::new(0, 16), Contents::Nothing);
     bench.barrier.open(PageRange::new(16, 32), Contents::Objects);

@@ -67,7 +67,7 @@ impl<E: Embedder> Frozen<E> for Preimage<'_> {
         record: &mut CycleRecord,
     ) -> Result<Worker<'a>, Error> {
         let arming = Instant::now();
-        let armed = self.barrier.arm_round(|chunk| match core.blocks.get(BlockIndex(chunk)) {
+        let armed = self.barrier.begin_snapshot(|chunk| match core.blocks.get(BlockIndex(chunk)) {
             BlockState::Free => Choice::Nothing,
             _ => Choice::All,
         });
@@ -75,7 +75,6 @@ impl<E: Embedder> Frozen<E> for Preimage<'_> {
         record.armed_in_pause = armed?;
 
         let forking = Instant::now();
-        self.barrier.begin_snapshot()?;
         begin_marking(core);
         let roots = core.roots.lock();
         // SAFETY: the world is stopped and the snapshot has begun. Marking allocates nothing and locks nothing; the

@@ -22,8 +22,8 @@
 //! * **Between snapshots** the collector arms dirty pages in rounds while mutators write ([`Barrier::arm_round`]).
 //!   A page is `Saving` until it is really unprotected, so that the collector cannot arm it in between and have
 //!   the late unprotect undo that.
-//! * **At the stopped world** the last dirty pages are armed and the snapshot begins.
-//! * **During a snapshot** nothing is armed. Traps save pre-images.
+//! * **At the stopped world** the snapshot begins and the last dirty pages are armed ([`Barrier::begin_snapshot`]).
+//! * **During a snapshot**, when the world goes on, nothing is armed. Traps save pre-images.
 //! * **Ending a snapshot** waits until no handler is at work that may still hold a `Saved` page's slot
 //!   ([`epoch`]); only then are slots reused and stale `Saved` words rewritten to `Open`.
 //!
@@ -188,25 +188,39 @@ impl Barrier {
         self.dirty.mark(pages);
     }
 
-    /// Begins to keep the snapshot: from now on the first write to an armed page stores its pre-image.
+    /// Begins to keep the snapshot, in a stopped world: arms the dirty pages that `choose` names, as
+    /// [`Barrier::arm_round`] does, and from now on the first write to an armed page stores its pre-image. Returns how many
+    /// pages were armed. `choose` names every chunk that holds an object of the snapshot. The pre-images of pinned pages are
+    /// saved at once.
     ///
-    /// Every page that holds an object of the snapshot must be armed, and no thread that writes to the heap
-    /// may run: the caller has stopped the world and made the last [`Barrier::arm_round`]. The pre-images of pinned pages
-    /// are saved at once.
+    /// # Why no page is left open
+    ///
+    /// The snapshot is declared first, then handlers at work are waited for, and then pages are armed. In a stopped world no
+    /// mutator is in a handler, but a monitor's thread may be late: about to open a page for a writer that went on long ago,
+    /// since somebody else had opened it. If it has seen no snapshot, it has opened that page before the arming, which arms
+    /// it again. If it comes later, it sees the snapshot and saves the page first.
     ///
     /// # Errors
-    /// Where those do not fit into the pool. There is no snapshot then.
-    pub fn begin_snapshot(&self) -> Result<(), Error> {
+    /// Where the kernel refuses to protect, or the pool has no room for the pinned pages. There is no snapshot then.
+    pub fn begin_snapshot(&self, choose: impl FnMut(u32) -> Choice) -> Result<u32, Error> {
         debug_assert_eq!(self.pool.used(), 0);
-        // Pairs with the load in `trap`; a stopped world's resumption orders it anyway.
+        // Pairs with the load in `trap`.
         self.phase.store(Phase::Snapshot as u32, Ordering::SeqCst);
+        self.settle();
         let mut full = false;
-        self.pins.for_each(|page| full = full || !self.save_pinned(page));
-        if full {
+        let armed = self.arm_round(choose).and_then(|armed| {
+            self.pins.for_each(|page| full = full || !self.save_pinned(page));
+            if full { Err(Error::PinnedTooMuch) } else { Ok(armed) }
+        });
+        armed.inspect_err(|_| {
             self.end_snapshot();
-            return Err(Error::PinnedTooMuch);
-        }
-        Ok(())
+        })
+    }
+
+    /// Waits until the traps that are being resolved are over, and their pages are dirty. A writer need not have: a monitor
+    /// lets it go on a moment before.
+    pub fn settle(&self) {
+        self.handlers.synchronize();
     }
 
     /// Ends the snapshot, whether it was used or is given up. Waits for handlers at work, then reclaims all
@@ -299,6 +313,11 @@ impl Barrier {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// Counts the caller in with the handlers at work.
+    fn enter(&self) -> epoch::Inside<'_> {
+        self.handlers.enter()
     }
 
     #[inline]

@@ -26,7 +26,7 @@ impl Barrier {
     /// Asks `choose` about every dirty chunk and arms the open pages among those it names. Returns how many pages were
     /// armed.
     ///
-    /// Called by the collector thread only, never during a snapshot.
+    /// Called by the collector thread only, never during a snapshot but at its very beginning.
     ///
     /// # Errors
     /// Where the kernel refuses to protect, those pages and all that were not reached stay open and dirty.

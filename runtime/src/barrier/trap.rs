@@ -40,9 +40,9 @@ fn is_saving_here(page: PageIndex) -> bool {
 }
 
 impl Barrier {
-    /// Resolves a write fault for a thread that waits. `false`: the page cannot be opened.
+    /// Resolves a write fault for a thread that waits. `false`: the page cannot be opened. The caller counted itself in with
+    /// the handlers before it learned of the fault.
     pub(super) fn resolve_for(&self, page: PageIndex) -> bool {
-        let _inside = self.handlers.enter();
         // An open page is none of the barrier's business any more: whoever waits is woken and tries again.
         self.word(page).load(Ordering::Acquire) == PageWord::OPEN.raw() || self.trap(page)
     }
@@ -100,6 +100,8 @@ impl Barrier {
     #[inline]
     fn resolve(&self, page: PageIndex, word: &AtomicU32) -> bool {
         let pages = PageRange::new(page.0, page.0 + 1);
+        // Before the page is opened: a writer whose fault a monitor resolves goes on from then.
+        self.dirty.mark_chunk(page.chunk());
         if self.in_snapshot() {
             if !self.save(page, word) {
                 self.wait_for_room();
@@ -116,7 +118,6 @@ impl Barrier {
                 return false;
             }
         }
-        self.dirty.mark_chunk(page.chunk());
         true
     }
 

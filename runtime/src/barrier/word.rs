@@ -16,7 +16,7 @@ impl PageWord {
     /// One thread stores the pre-image or unprotects the page; the live page is unchanged so far, or no snapshot wants
     /// what it holds.
     pub const SAVING: Self = Self(2);
-    /// The collector is protecting the page. Never in a snapshot.
+    /// The collector is protecting the page. Never while a worker looks at it.
     pub const ARMING: Self = Self(3);
     const FIRST_SLOT: u32 = 4;
 

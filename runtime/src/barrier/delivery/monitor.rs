@@ -99,6 +99,9 @@ impl Delivery for Monitor {
             // gone, since the fault that it was of has been resolved by another thread.
             wait_readable([registered.uffd.as_fd(), self.end.as_fd()], Duration::from_secs(1));
             loop {
+                // From before the event is read: whoever waits for handlers waits for this one too, which may be late with
+                // the answer to a question that is none any more.
+                let _inside = barrier.enter();
                 match registered.uffd.next_fault() {
                     Ok(Some(at)) => {
                         let page = (at.as_usize() - registered.heap.base().as_usize()) / PAGE_SIZE;
