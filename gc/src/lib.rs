@@ -40,8 +40,8 @@
 //!   such object. References are where the object's [`Kind`] says.
 //! * `SIGBUS` stays unblocked in attached threads, and whoever installs a handler for it later passes on what it does not
 //!   know.
-//! * The kernel does not write to traced objects on a thread's behalf (`read(2)` into one fails with `EFAULT`); buffers
-//!   for I/O are [`Kind::LEAF`] objects.
+//! * The kernel does not write to traced objects on a thread's behalf (`read(2)` into one fails with `EFAULT`), but under
+//!   the guard of [`Mutator::kernel_io`]; buffers for I/O are better [`Kind::LEAF`] objects, which need none.
 //!
 //! # Forks
 //!
@@ -61,6 +61,7 @@ mod cycle;
 mod embedder;
 mod error;
 mod heap;
+mod kernel_io;
 mod kind;
 mod local;
 mod mark;
@@ -77,9 +78,10 @@ mod weak;
 pub use embedder::{Embedder, PlainPointers};
 pub use error::{Error, OutOfMemory};
 pub use heap::{Heap, HeapBuilder};
+pub use kernel_io::KernelIo;
 pub use kind::{Kind, Layout};
 pub use mutator::{Mutator, StackScan};
-pub use palimpsest_runtime::barrier::{DeliveryKind, Pinned};
+pub use palimpsest_runtime::barrier::DeliveryKind;
 pub use palimpsest_runtime::ladder::{self, Ladder, Rung, Snapshot, Wish};
 pub use palimpsest_runtime::{Address, Bytes};
 pub use roots::{Handle, RootRange, Roots};

@@ -9,6 +9,7 @@ use crate::cycle::mailbox::Ticket;
 use crate::embedder::Embedder;
 use crate::error::{Error, OutOfMemory};
 use crate::heap::Heap;
+use crate::kernel_io::KernelIo;
 use crate::kind::Kind;
 use crate::local::{Local, LocalPtr};
 use crate::space::{Space, Taken};
@@ -16,7 +17,7 @@ use crate::stats::CycleRecord;
 use crate::unit::{BLOCK, BLOCK_GRANULES, GRANULE, Granules, SMALL_MAX};
 use palimpsest_runtime::barrier::Contents;
 use palimpsest_runtime::mutator::MutatorState;
-use palimpsest_runtime::{Bytes, PAGE_SIZE, PageRange};
+use palimpsest_runtime::{Address, Bytes, PAGE_SIZE, PageRange};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -162,6 +163,39 @@ impl<E: Embedder> Mutator<E> {
     /// meanwhile.
     pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
         self.core().registry.blocking(&self.state, f)
+    }
+
+    /// Opens memory of a traced object for system calls that write to it, until the guard drops. Without it, `read(2)` into
+    /// such an object fails with `EFAULT` in most deliveries. Leaf objects need no guard, and with one there is no cost.
+    ///
+    /// The pages count as written all the while, and at every cycle they are copied in the pause: keep the guard for the
+    /// time of a system call. A snapshot that is taken in the middle of one holds either the old or the new bytes of what
+    /// the kernel is writing, in any mixture; so the call writes data, or it ends before this thread's next safepoint.
+    ///
+    /// The caller keeps the object alive. May wait for the pre-image pool, as a store may.
+    ///
+    /// ```
+    /// # use palimpsest::{Address, Heap, Kind, PlainPointers, StackScan};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let heap = Heap::builder(PlainPointers).limit(16 << 20).build()?;
+    /// # let mut mutator = heap.attach(StackScan::None)?;
+    /// use std::io::Read;
+    /// let record = mutator.alloc(Kind::CONSERVATIVE, 64)?;
+    /// let _root = heap.handle(Address::from_ptr(record.as_ptr()));
+    /// let io = mutator.kernel_io(Address::from_ptr(record.as_ptr()), 64);
+    /// // SAFETY: 64 bytes of an object that the handle keeps alive.
+    /// let bytes = unsafe { std::slice::from_raw_parts_mut(record.as_ptr(), 64) };
+    /// let read = mutator.blocking(|| std::fs::File::open("/proc/self/stat")?.read(bytes))?;
+    /// drop(io);
+    /// assert!(read > 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// If the range is not memory of this heap.
+    pub fn kernel_io(&mut self, at: Address, bytes: usize) -> KernelIo {
+        KernelIo::new(self.core(), at, Bytes(bytes))
     }
 
     /// Makes a full cycle that begins after this call, waits until it has ended, and returns its record. A cycle that fails is

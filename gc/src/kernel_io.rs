@@ -1,0 +1,38 @@
+//! System calls that write to traced objects.
+//!
+//! A system call that writes to an armed page has no thread that could resolve the fault: it fails with `EFAULT` in the
+//! deliveries by signal and by `mprotect`. Byte payloads belong into leaf objects, where nothing is ever armed. For the rest
+//! there is a guard, which opens the pages first and keeps them open and dirty while it lives.
+
+use crate::core::Core;
+use crate::embedder::Embedder;
+use palimpsest_runtime::barrier::Pinned;
+use palimpsest_runtime::{Address, Bytes, PAGE_SIZE, PageRange};
+
+/// Memory of the heap that system calls may write to, as long as this lives.
+///
+/// Nothing keeps the object alive but its roots. The guard may be dropped on any thread.
+#[must_use = "the memory is open only as long as this lives"]
+#[derive(Debug)]
+pub struct KernelIo {
+    /// None where nothing is armed: in the leaf space, or on a rung that arms nothing or lets the kernel's writes through.
+    _pin: Option<Pinned>,
+}
+
+impl KernelIo {
+    pub(crate) fn new<E: Embedder>(core: &Core<E>, at: Address, len: Bytes) -> Self {
+        let offset = at.as_usize().wrapping_sub(core.geometry.base);
+        let end = offset.checked_add(len.0);
+        assert!(
+            end.is_some_and(|end| end <= 2 * core.geometry.half.0),
+            "{len} at {at} is not memory of this heap"
+        );
+        let half = core.geometry.half.0;
+        let traced = PageRange::new(
+            (offset.min(half) / PAGE_SIZE) as u32,
+            (offset + len.0).min(half).div_ceil(PAGE_SIZE) as u32,
+        );
+        let pin = core.barrier.as_ref().filter(|_| offset < half && len.0 > 0);
+        Self { _pin: pin.map(|barrier| barrier.pin(traced)) }
+    }
+}
