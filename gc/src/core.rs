@@ -14,6 +14,7 @@ use crate::stats::Ledger;
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE, Geometry, Granules};
 use crate::weak::{WeakReads, WeakTables};
 use palimpsest_runtime::barrier::{Barrier, Contents, Tracker};
+use palimpsest_runtime::host_fork::{Generation, stop_without_heap};
 use palimpsest_runtime::ladder::{Footing, Rung};
 use palimpsest_runtime::mapping::{HeapMapping, Region};
 use palimpsest_runtime::mutator::Registry;
@@ -38,7 +39,7 @@ pub(crate) struct Core<E> {
     /// No other heap of this process has or had this number.
     pub(crate) id: u64,
     /// The process that made the heap: a child that it forks has no heap.
-    process: u32,
+    process: (u32, Generation),
     pub(crate) embedder: E,
     pub(crate) options: Options,
     pub(crate) map: Arc<HeapMapping>,
@@ -100,7 +101,7 @@ impl<E: Embedder> Core<E> {
         let half_blocks = geometry.half_blocks();
         Ok(Self {
             id: HEAPS.fetch_add(1, Ordering::Relaxed),
-            process: std::process::id(),
+            process: (std::process::id(), Generation::current()),
             metadata: Metadata::new(2 * geometry.half.0 / GRANULE)?,
             blocks: BlockTable::new(2 * half_blocks)?,
             budget: Budget::new(options.limit),
@@ -133,10 +134,26 @@ impl<E: Embedder> Core<E> {
         })
     }
 
-    /// Whether this process made the heap. In a child of it the heap's tables are still shared with the parent, its locks may
-    /// be held by threads that do not exist, and nothing may be touched.
+    /// Whether this process made the heap. A child of it has neither the heap's memory nor its tables, its locks may be held by
+    /// threads that do not exist, and nothing may be touched.
+    ///
+    /// A child is told by the generation, which counts forks, and one that was made past the C library by its number.
     pub(crate) fn is_ours(&self) -> bool {
-        std::process::id() == self.process
+        !self.is_lost() && std::process::id() == self.process.0
+    }
+
+    /// Whether this process is a child that the C library forked of the one that made the heap: a load and a compare.
+    #[inline]
+    fn is_lost(&self) -> bool {
+        self.process.1.is_past()
+    }
+
+    /// Ends a child in which an operation is called that would wait, or look at what is not there.
+    #[inline]
+    pub(crate) fn must_be_ours(&self, operation: &str) {
+        if self.is_lost() {
+            stop_without_heap(operation);
+        }
     }
 
     /// The tables that a worker shares with this process.
@@ -167,6 +184,7 @@ impl<E: Embedder> Core<E> {
 
     /// Defines a layout without a header.
     pub(crate) fn define_layout(&self, layout: Layout) -> Result<Kind, Error> {
+        self.must_be_ours("Heap::define_layout");
         let mut defined = self.layouts.defined.lock();
         let packed = self.layouts.packed.get(*defined).ok_or(Error::TooManyLayouts)?;
         for (to, from) in packed.iter().zip(layout.pack()) {

@@ -61,7 +61,8 @@ impl<E: Embedder> Heap<E> {
     /// not known here, and a scan of all between the two would fault. Scan such stacks as root ranges.
     ///
     /// # Errors
-    /// Where the thread blocks `SIGBUS`, by which the write barrier works, or its stack cannot be found.
+    /// Where the thread blocks `SIGBUS`, by which the write barrier works, or its stack cannot be found; and in a child that
+    /// the process forked ([`NoHeapInChild`](palimpsest_runtime::Error::NoHeapInChild)).
     pub fn attach(&self, stack: StackScan) -> Result<Mutator<E>, Error> {
         Mutator::attach(self.clone(), stack)
     }
@@ -83,6 +84,7 @@ impl<E: Embedder> Heap<E> {
     /// What the heap has done and what it occupies.
     pub fn stats(&self) -> Stats {
         let core = self.core();
+        core.must_be_ours("Heap::stats");
         let mut stats = core.ledger.stats();
         if let Some(barrier) = &core.barrier {
             let counts = barrier.counts();
@@ -138,7 +140,7 @@ impl<E: Embedder> fmt::Debug for Heap<E> {
 impl<E: Embedder> Drop for Inner<E> {
     fn drop(&mut self) {
         if !self.core.is_ours() {
-            // A child of the process that made the heap: there is no collector's thread here, and the heap is the parent's.
+            // A child of the process that made the heap: there is no collector's thread here, and no heap.
             std::mem::forget((self.core.clone(), self.collector.take()));
             return;
         }

@@ -154,7 +154,7 @@ pub struct Stats {
     pub fallbacks: u64,
     /// Cycles that failed.
     pub failures: u64,
-    /// Why the last such cycle fell back or failed.
+    /// Why the last such cycle fell back or failed, or lost track of the written pages.
     pub last_trouble: Option<String>,
     /// Collector pauses: half were not longer.
     pub pause_p50_ms: f64,
@@ -317,7 +317,8 @@ impl Ledger {
         t.mark_ms += record.mark_ms;
         t.worker_cpu_ms += record.worker_cpu_ms;
         t.peak_used = t.peak_used.max(record.used_bytes);
-        if let Some(trouble) = record.failure.as_ref().or(record.fallback.as_ref()) {
+        let trouble = [&record.failure, &record.fallback, &record.untracked];
+        if let Some(trouble) = trouble.into_iter().flatten().next() {
             t.last_trouble = Some(trouble.clone());
         }
         if record.failure.is_none() {

@@ -4,6 +4,7 @@ mod common;
 
 use common::{Node, Nodes, Random, new_node, number_of, rungs};
 use palimpsest::{Address, Heap, HeapBuilder, Kind, PlainPointers, RootRange, Snapshot, StackScan};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Nodes that each thread keeps in its table.
@@ -101,6 +102,22 @@ fn workers_that_are_killed_or_stopped_cost_cycles_and_no_object() {
     if stats.snapshot == Snapshot::StopTheWorld {
         eprintln!("skipped: no workers here: {stats}");
     }
+}
+
+#[test]
+fn workers_that_hardly_get_a_processor_delay_cycles_and_lose_nothing() {
+    let done = AtomicBool::new(false);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|s| {
+        // At the mutators' priority, which is higher than a worker's.
+        for _ in 0..2 * processors {
+            s.spawn(|| while !done.load(Relaxed) {});
+        }
+        let nodes = Nodes::new(heap().limit(24 << 20));
+        run(&nodes, 2, 10, 0);
+        done.store(true, Relaxed);
+        assert!(nodes.heap.stats().failures <= nodes.heap.stats().cycles, "{}", nodes.heap.stats());
+    });
 }
 
 #[test]

@@ -2,51 +2,83 @@
 
 mod common;
 
-use common::{Nodes, new_node, number_of};
-use palimpsest::{Address, Heap, PlainPointers, StackScan};
+use common::child::{in_child, is_stopped_by};
+use common::{Node, Nodes, new_node, number_of, rungs};
+use palimpsest::{
+    Address, Heap, HeapBuilder, Layout, Mutator, PlainPointers, RootRange, StackScan, WeakTable,
+};
 use palimpsest_runtime::sys::process::{ChildExit, Forked, exit_now, fork};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+const LIST: u64 = 5_000;
+
+fn builder() -> HeapBuilder<PlainPointers> {
+    Heap::builder(PlainPointers).limit(16 << 20).verify(true).poison(true)
+}
+
+fn new_list(m: &mut Mutator<PlainPointers>, nodes: &Nodes) -> *mut Node {
+    (0..LIST).fold(std::ptr::null_mut(), |list, number| new_node(m, nodes.kind, list, number))
+}
+
+/// Writes to every node of a list, and checks all of them.
+fn rewrite(list: *mut Node) {
+    let mut at = list;
+    for number in (0..LIST).rev() {
+        assert_eq!(number_of(at), number);
+        // SAFETY: a live node.
+        at = unsafe {
+            (*at).other = at;
+            (*at).next
+        };
+    }
+    assert!(at.is_null());
+}
 
 #[test]
 fn a_child_that_drops_what_it_inherited_does_not_disturb_its_parent() {
-    let nodes = Nodes::new(Heap::builder(PlainPointers).limit(32 << 20).verify(true).poison(true));
-    let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
-    let mut list = std::ptr::null_mut();
-    for number in 0..20_000 {
-        list = new_node(&mut m, nodes.kind, list, number);
-    }
-    let handle = nodes.heap.handle(Address::from_ptr(list));
-    m.collect();
-    // SAFETY: the child drops values that touch nothing in a child, and exits.
-    match unsafe { fork() }.unwrap() {
-        Forked::Child => {
-            drop(handle);
-            drop(m);
-            drop(nodes);
-            exit_now(7);
+    for rung in rungs() {
+        let nodes = Nodes::new(builder().rung(rung));
+        let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
+        let list = new_list(&mut m, &nodes);
+        let handle = nodes.heap.handle(Address::from_ptr(list));
+        let table = WeakTable::new(&nodes.heap).unwrap();
+        m.collect();
+        // Past the C library, whose handlers do not run then; and through it.
+        // SAFETY: the child drops values that touch nothing in a child, and exits.
+        match unsafe { fork() }.unwrap() {
+            Forked::Child => {
+                drop(handle);
+                drop(table);
+                drop(m);
+                drop(nodes);
+                exit_now(7);
+            }
+            Forked::Parent(mut child) => assert_eq!(child.wait(), ChildExit::Status(7)),
         }
-        Forked::Parent(mut child) => assert_eq!(child.wait(), ChildExit::Status(7)),
-    }
-    for _ in 0..3 {
-        let mut at = handle.get().as_ptr::<common::Node>();
-        for number in (0..20_000).rev() {
-            assert_eq!(number_of(at), number);
-            // SAFETY: a live node.
-            at = unsafe {
-                (*at).other = at;
-                (*at).next
-            };
+        let what = (handle, table, m, nodes);
+        let (what, end, said) = in_child(what, |what| {
+            drop(what);
+            7
+        });
+        assert_eq!((end.code(), said.as_str()), (Some(7), ""), "{rung}");
+        let (handle, table, mut m, nodes) = what;
+        for _ in 0..3 {
+            rewrite(handle.get().as_ptr());
+            let record = m.collect();
+            assert!(record.failure.is_none() && record.marked_objects >= LIST, "{record}");
+            if nodes.heap.stats().degraded.is_none() {
+                assert_eq!(record.fallback, None);
+            }
         }
-        let record = m.collect();
-        assert!(record.failure.is_none() && record.marked_objects >= 20_000, "{record}");
-        if nodes.heap.stats().degraded.is_none() {
-            assert_eq!(record.fallback, None);
-        }
+        assert!(table.is_empty());
     }
 }
 
 #[test]
 fn children_do_not_inherit_the_heap() {
-    let nodes = Nodes::new(Heap::builder(PlainPointers).limit(4 << 20));
+    let nodes = Nodes::new(builder());
     let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
     let node = new_node(&mut m, nodes.kind, std::ptr::null_mut(), 1);
     // SAFETY: the child reads what is not mapped there, which is what this shows.
@@ -57,5 +89,211 @@ fn children_do_not_inherit_the_heap() {
             exit_now(number as i32);
         }
         Forked::Parent(mut child) => assert_eq!(child.wait(), ChildExit::Signal(11)),
+    }
+}
+
+#[test]
+fn a_child_that_touches_the_heap_is_told_what_happened() {
+    for rung in rungs() {
+        let nodes = Nodes::new(builder().rung(rung));
+        let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
+        let node = new_node(&mut m, nodes.kind, std::ptr::null_mut(), 1);
+        let leaf = m.alloc(palimpsest::Kind::LEAF, 64).unwrap().as_ptr().cast::<u64>();
+        for write in [false, true] {
+            for at in [node.cast::<u64>(), leaf] {
+                let ((), end, said) = in_child((), |()| {
+                    // SAFETY: ends this child, which is what this shows.
+                    unsafe { if write { at.write_volatile(1) } else { drop(at.read_volatile()) } }
+                    0
+                });
+                assert_eq!(end.signal(), Some(libc::SIGSEGV), "{rung}: {end}: {said}");
+                assert_eq!(said.matches("palimpsest").count(), 1, "{said}");
+                for part in ["is a fork of the one that made the heap at 0x", "call exec", &format!("{at:p}")]
+                {
+                    assert!(said.contains(part), "{rung}: {said}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fault_elsewhere_is_not_taken_for_one_in_a_heap() {
+    let _nodes = Nodes::new(builder());
+    let ((), end, said) = in_child((), |()| {
+        // SAFETY: ends this child.
+        unsafe { std::ptr::without_provenance::<u64>(8).read_volatile() };
+        0
+    });
+    assert_eq!((end.signal(), said.as_str()), (Some(libc::SIGSEGV), ""));
+}
+
+#[test]
+fn every_entry_point_says_so_in_a_child_and_none_hangs() {
+    for rung in rungs() {
+        let nodes = Nodes::new(builder().rung(rung).cycle_every(1 << 20));
+        let table = WeakTable::new(&nodes.heap).unwrap();
+        let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
+        let list = new_list(&mut m, &nodes);
+        let word = [0u64; 1];
+        let stops: [(&str, &dyn Fn(&mut Mutator<PlainPointers>)); 8] = [
+            ("Mutator::collect", &|m| drop(m.collect())),
+            ("Heap::stats", &|_| drop(nodes.heap.stats())),
+            ("Heap::handle", &|_| drop(nodes.heap.handle(Address::from_ptr(list)))),
+            ("Heap::add_roots", &|_| {
+                // SAFETY: does not get so far.
+                drop(unsafe { nodes.heap.add_roots(RootRange::Fixed { start: word.as_ptr(), len: 1 }) });
+            }),
+            ("Heap::define_layout", &|_| drop(nodes.heap.define_layout(Layout::mask(1)))),
+            ("WeakTable", &|_| drop(table.len())),
+            ("WeakTable", &|m| drop(table.find(m, 1, |_| true))),
+            ("Mutator::alloc", &|m| drop(m.alloc(nodes.kind, 8 << 20))),
+        ];
+        for (name, stop) in stops {
+            let ((), end, said) = in_child((), |()| {
+                stop(&mut m);
+                0
+            });
+            assert_eq!(end.signal(), Some(libc::SIGABRT), "{rung}: {name}: {end}: {said}");
+            assert!(said.contains(name) && said.contains("call exec"), "{rung}: {name}: {said}");
+        }
+        // In a run that the thread had, it is the store that faults; without one, it is as above.
+        let ((), end, said) = in_child((), |()| {
+            new_list(&mut m, &nodes);
+            0
+        });
+        assert!(is_stopped_by(end, &said), "{rung}: {end}: {said}");
+        let ((), end, _) = in_child((), |()| {
+            assert!(nodes.heap.attach(StackScan::None).unwrap_err().to_string().contains("call exec"));
+            for _ in 0..100 {
+                m.poll();
+                m.blocking(std::thread::yield_now);
+            }
+            0
+        });
+        assert_eq!(end.code(), Some(0), "{rung}");
+        rewrite(list);
+    }
+}
+
+#[test]
+fn nothing_comes_where_the_heap_was_and_no_descriptor_reaches_into_the_parent() {
+    for rung in rungs() {
+        let nodes = Nodes::new(builder().rung(rung));
+        let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
+        let node = new_node(&mut m, nodes.kind, std::ptr::null_mut(), 1);
+        let ((), end, said) = in_child((), |()| {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+            let at = node.map_addr(|at| at / 4096 * 4096).cast();
+            // SAFETY: a new mapping that replaces nothing.
+            let got = unsafe { libc::mmap(at, 4096, libc::PROT_READ, flags, -1, 0) };
+            assert_eq!(got, libc::MAP_FAILED, "the place is taken");
+            for fd in std::fs::read_dir("/proc/self/fd").unwrap() {
+                let Ok(target) = std::fs::read_link(fd.unwrap().path()) else { continue };
+                let target = target.to_string_lossy();
+                for ours in ["userfaultfd", "palimpsest-", "pagemap"] {
+                    assert!(!target.contains(ours), "{target}");
+                }
+            }
+            0
+        });
+        assert_eq!(end.code(), Some(0), "{rung}: {said}");
+    }
+}
+
+#[test]
+fn a_child_can_have_a_heap_of_its_own() {
+    for rung in rungs() {
+        let nodes = Nodes::new(builder().rung(rung));
+        let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
+        let list = new_list(&mut m, &nodes);
+        let ((), end, said) = in_child((), |()| {
+            for _ in 0..2 {
+                let own = Nodes::new(builder().rung(rung));
+                let mut m = own.heap.attach(StackScan::Conservative).unwrap();
+                let list = new_list(&mut m, &own);
+                for _ in 0..3 {
+                    m.collect();
+                    rewrite(list);
+                }
+                assert_eq!(own.heap.stats().failures, 0);
+                // A grandchild has neither.
+                let ((), end, said) = in_child((), |()| {
+                    // SAFETY: ends this process.
+                    unsafe { list.cast::<u64>().write_volatile(1) };
+                    0
+                });
+                assert!(is_stopped_by(end, &said), "{end}: {said}");
+            }
+            // The parent's is as far away as before.
+            // SAFETY: ends this process.
+            unsafe { list.cast::<u64>().read_volatile() };
+            0
+        });
+        assert!(is_stopped_by(end, &said), "{rung}: {end}: {said}");
+        m.collect();
+        rewrite(list);
+    }
+}
+
+/// Children come and go while cycles run and threads write to the heap: none is lost, none falls back, none fails.
+#[test]
+fn the_cycle_in_flight_is_not_disturbed() {
+    for rung in rungs() {
+        let nodes = Nodes::new(builder().rung(rung).cycle_every(512 << 10));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|s| {
+            for k in 0..2 {
+                let (nodes, done) = (&nodes, &done);
+                s.spawn(move || {
+                    let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
+                    let mut list = new_list(&mut m, nodes);
+                    while !done.load(Relaxed) {
+                        rewrite(list);
+                        list = new_list(&mut m, nodes);
+                        if k == 0 {
+                            // In a region in which the world may be stopped, now and after the child is back from it.
+                            let ((), end, said) = m.blocking(|| in_child((), |()| 3));
+                            assert_eq!((end.code(), said.as_str()), (Some(3), ""));
+                            let ((), end, _) = in_child((), |()| {
+                                m.blocking(|| ());
+                                m.poll();
+                                3
+                            });
+                            assert_eq!(end.code(), Some(3));
+                        }
+                    }
+                });
+            }
+            let mut forks = 0;
+            while nodes.heap.stats().cycles < 25 || forks < 25 {
+                let ((), end, said) = in_child((), |()| 0);
+                assert_eq!((end.code(), said.as_str()), (Some(0), ""), "{rung}");
+                forks += 1;
+            }
+            done.store(true, Relaxed);
+        });
+        let stats = nodes.heap.stats();
+        assert_eq!((stats.failures, stats.fallbacks), (0, 0), "{rung}: {stats}");
+        assert_eq!(stats.degraded, None, "{rung}");
+    }
+}
+
+#[test]
+fn programs_are_started_as_ever() {
+    for rung in rungs() {
+        let nodes = Nodes::new(builder().rung(rung));
+        let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
+        let list = new_list(&mut m, &nodes);
+        for _ in 0..5 {
+            // By `posix_spawn`, and by `fork` and `exec`.
+            let mut spawned = Command::new("true");
+            let mut forked = Command::new("true");
+            // SAFETY: does nothing.
+            unsafe { forked.pre_exec(|| Ok(())) };
+            assert!(spawned.status().unwrap().success() && forked.status().unwrap().success());
+            rewrite(list);
+            m.collect();
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! * [`worker`] forks a process that sees the heap exactly as it was at the fork, whatever the parent writes;
 //! * [`mutator`] knows the attached threads and brings them to a safepoint;
 //! * [`mapping`] holds the heap's address range and the tables that parent and worker share;
+//! * [`host_fork`] keeps a heap and the children that its process forks apart;
 //! * [`ladder`] tries the ways of keeping a snapshot that this machine allows, and says why it does without the others;
 //! * [`sys`] is the one room in which system calls are made.
 //!
@@ -17,6 +18,7 @@
 
 pub mod barrier;
 pub mod error;
+pub mod host_fork;
 pub mod ladder;
 pub mod mapping;
 pub mod mutator;

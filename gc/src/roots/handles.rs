@@ -2,6 +2,7 @@
 
 use super::RootSet;
 use palimpsest_runtime::Address;
+use palimpsest_runtime::host_fork::stop_without_heap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -67,7 +68,7 @@ pub(crate) trait AsRoots: Send + Sync + std::fmt::Debug {
 
 impl Handle {
     pub(crate) fn new(roots: Arc<dyn AsRoots>, object: Address) -> Self {
-        let own = roots.roots().expect("a child of the process that made a heap does not use it");
+        let Some(own) = roots.roots() else { stop_without_heap("Heap::handle") };
         let (chunk, at) = own.lock().handles.take(object);
         Self { roots, chunk, at }
     }

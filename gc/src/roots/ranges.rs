@@ -3,6 +3,7 @@
 use super::handles::AsRoots;
 use super::{RootVisitor, visit_words};
 use crate::embedder::Embedder;
+use palimpsest_runtime::host_fork::stop_without_heap;
 use std::sync::Arc;
 
 /// Native memory that holds references.
@@ -91,7 +92,7 @@ pub struct Roots {
 
 impl Roots {
     pub(crate) fn new(roots: Arc<dyn AsRoots>, range: RootRange) -> Self {
-        let own = roots.roots().expect("a child of the process that made a heap does not use it");
+        let Some(own) = roots.roots() else { stop_without_heap("Heap::add_roots") };
         let id = own.lock().ranges.add(range);
         Self { roots, id }
     }

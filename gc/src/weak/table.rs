@@ -9,6 +9,7 @@ use crate::embedder::Embedder;
 use crate::error::{Error, OutOfMemory};
 use crate::heap::Heap;
 use crate::mutator::Mutator;
+use palimpsest_runtime::host_fork::{Generation, stop_without_heap};
 use palimpsest_runtime::mapping::Private;
 use palimpsest_runtime::{Address, Bytes};
 use parking_lot::Mutex;
@@ -132,14 +133,16 @@ pub struct WeakTable {
     table: Table,
     /// The heap it was made for, to refuse mutators of another.
     heap: u64,
+    made_in: Generation,
 }
 
 impl WeakTable {
     /// An empty table of this heap.
     pub fn new<E: Embedder>(heap: &Heap<E>) -> Result<Self, Error> {
+        heap.core().must_be_ours("WeakTable::new");
         let table = Arc::new(Mutex::new(Slots::new(LEAST, 0)?));
         heap.core().weak_tables.register(&table);
-        Ok(Self { table, heap: heap.core().id })
+        Ok(Self { table, heap: heap.core().id, made_in: Generation::current() })
     }
 
     /// An object with this hash for which `eq` holds. It is alive, and stays so if it is reachable from a root at the
@@ -214,6 +217,7 @@ impl WeakTable {
 
     /// Entries, some of which may be of objects that are dead and not yet found to be.
     pub fn len(&self) -> usize {
+        self.must_be_ours();
         self.table.lock().live
     }
 
@@ -222,7 +226,14 @@ impl WeakTable {
         self.len() == 0
     }
 
+    fn must_be_ours(&self) {
+        if self.made_in.is_past() {
+            stop_without_heap("WeakTable");
+        }
+    }
+
     fn core_of<'m, E: Embedder>(&self, mutator: &'m Mutator<E>) -> &'m Core<E> {
+        self.must_be_ours();
         let core = mutator.heap().core();
         assert_eq!(core.id, self.heap, "a weak table was used with a mutator of another heap");
         core

@@ -1,7 +1,10 @@
 //! What several tests need: a small language runtime around the raw interface.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+pub mod child;
+
 use palimpsest::{Address, Embedder, Heap, HeapBuilder, Kind, Layout, Mutator, PlainPointers, Wish, ladder};
+use std::process::{Command, ExitStatus};
 
 /// Every kind of rung there is. Doors to a userfaultfd make no difference once they are open.
 const RUNGS: [&str; 7] = [
@@ -28,6 +31,21 @@ pub fn rungs() -> Vec<Wish> {
         }
     };
     rungs.into_iter().filter(holds).collect()
+}
+
+const MARK: &str = "PALIMPSEST_TEST_CASE";
+
+/// Runs `case` in a process of its own and returns how that ended, or nothing in that process, where `case` did not end it.
+///
+/// For what is the process's: filters, limits, and its end. `name` is the test's.
+pub fn alone(name: &str, case: impl FnOnce()) -> Option<ExitStatus> {
+    if std::env::var(MARK).is_ok_and(|marked| marked == name) {
+        case();
+        return None;
+    }
+    let this = std::env::current_exe().expect("this program");
+    let args = ["--exact", name, "--nocapture", "--test-threads", "1"];
+    Some(Command::new(this).args(args).env(MARK, name).status().expect("this program again"))
 }
 
 /// A node: a number, and references to others.

@@ -7,9 +7,11 @@
 //! From the inside out: [`kernel`] makes the system calls, [`watch`] puts memory under a barrier in each of the four ways,
 //! [`questions`] find facts with it, [`conformance`] asks them in processes of their own and prints the table.
 //!
-//! Nothing of `palimpsest-runtime` is used here. If the runtime and the kernel disagree, this says what the kernel does.
+//! Nothing of `palimpsest-runtime` is used for that: if the runtime and the kernel disagree, it says what the kernel does. Only
+//! [`examination`], the command without arguments, asks the runtime, for that is its question: what would a heap get here?
 
 pub mod conformance;
+pub mod examination;
 pub mod kernel;
 pub mod questions;
 pub mod watch;

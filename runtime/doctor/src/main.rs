@@ -3,23 +3,26 @@
 use clap::Parser;
 use palimpsest_doctor::conformance::report::{Report, Row};
 use palimpsest_doctor::conformance::{self, ask};
+use palimpsest_doctor::examination::Examination;
 use palimpsest_doctor::kernel::{process, seccomp};
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+const EXIT_CODES: &str = "\
+Exit code: 0 if the collector can run here, 1 if not. With --conformance: 0 if every answer is as expected or honestly not \
+available, 1 if one is different. 2 for a usage error.";
+
 /// Examines this machine for the Palimpsest collector.
+///
+/// Without arguments it prints what this kernel offers this user, on which rung of the ladder a heap would stand (how it keeps
+/// its snapshot, and how it notices writes), and what to change for a better one.
 ///
 /// With --conformance, the running kernel is asked, question by question, what the collector's write barrier relies on.
 /// No privilege is needed. What cannot be asked here (userfaultfd is denied, no huge pages are reserved) is reported as
 /// "not available", with the reason.
 #[derive(Parser, Debug)]
-#[command(
-    name = "doctor",
-    version,
-    after_help = "\
-Exit code: 0 if every answer is as expected or honestly not available, 1 if one is different, 2 for a usage error."
-)]
+#[command(name = "doctor", version, after_help = EXIT_CODES)]
 struct Arguments {
     /// Put the running kernel to the questions and print a table of the answers.
     #[arg(long)]
@@ -68,12 +71,19 @@ fn run(arguments: &Arguments) -> io::Result<ExitCode> {
             None => Ok(usage(&format!("there is no row {name}"))),
         };
     }
-    if arguments.conformance { conformance(arguments) } else { examine() }
+    if arguments.conformance { conformance(arguments) } else { examine(arguments) }
 }
 
 /// What this machine offers, and what to change for more.
-fn examine() -> io::Result<ExitCode> {
-    Ok(usage("examining the machine is not written yet; see doctor --conformance"))
+fn examine(arguments: &Arguments) -> io::Result<ExitCode> {
+    let found = Examination::look();
+    let text = if arguments.json {
+        format!("{}\n", serde_json::to_string_pretty(&found)?)
+    } else {
+        found.to_string()
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(if found.can_run() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn usage(error: &str) -> ExitCode {

@@ -41,6 +41,13 @@ impl Epoch {
         }
     }
 
+    /// In a new child: those who were inside were other threads, which do not exist here. Async-signal-safe.
+    pub(super) fn reset(&self) {
+        for inside in &self.inside {
+            inside.store(0, SeqCst);
+        }
+    }
+
     /// Waits until all who were inside have left. One caller at a time.
     pub fn synchronize(&self) {
         let old = self.side.load(SeqCst);

@@ -50,6 +50,27 @@ pub mod word;
 
 pub(crate) use trap::prepare_thread;
 
+/// What the barriers of a process do when the host forks.
+pub(crate) mod around_fork {
+    use super::{delivery, registry};
+
+    /// Before.
+    pub(crate) fn prepare() {
+        registry::before_fork();
+    }
+
+    /// After, in the parent.
+    pub(crate) fn in_parent() {
+        registry::after_fork();
+    }
+
+    /// After, in the child. Async-signal-safe.
+    pub(crate) fn in_child() {
+        registry::begin_anew();
+        delivery::protect::begin_anew();
+    }
+}
+
 pub use delivery::{Delivery, DeliveryKind};
 pub use pool::Pool;
 pub use registry::MAX_BARRIERS;
@@ -59,7 +80,6 @@ pub use tracker::Tracker;
 use crate::error::Error;
 use crate::mapping::{HeapMapping, Region, Shared};
 use crate::sys::event::Event;
-use crate::sys::inject::{Call, check};
 use crate::sys::uffd::Door;
 use crate::sys::{futex, process};
 use crate::unit::{Bytes, PAGE_SIZE, PageIndex, PageRange};
@@ -334,7 +354,7 @@ impl Barrier {
     #[cold]
     fn give_up(&self) -> bool {
         self.broken.store(true, Ordering::SeqCst);
-        let done = check(Call::UffdRegister).is_ok() && self.delivery.give_up().is_ok();
+        let done = self.delivery.give_up().is_ok();
         self.control.raise();
         done
     }
@@ -361,6 +381,10 @@ pub struct Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
+        if self.barrier.heap.is_lost() {
+            // The host has forked, and this is the child.
+            return;
+        }
         // Written until now, for all we know: the next round arms them.
         self.barrier.dirty.mark(self.pages);
         self.barrier.pins.remove(self.pages);

@@ -6,7 +6,7 @@
 use super::Barrier;
 use super::epoch::Epoch;
 use crate::error::Error;
-use parking_lot::Mutex;
+use crate::sys::lock::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -36,6 +36,28 @@ pub(super) fn unregister(barrier: &Arc<Barrier>) {
         // SAFETY: this share was leaked by `register`; no handler can find it any more.
         drop(unsafe { Arc::from_raw(own) });
     }
+}
+
+/// Before the host forks: nobody is in the middle of a change.
+pub(super) fn before_fork() {
+    CHANGING.hold();
+}
+
+/// After it, in the parent.
+pub(super) fn after_fork() {
+    // SAFETY: held by `before_fork`.
+    unsafe { CHANGING.let_go() };
+}
+
+/// After it, in the child, which has none of these barriers. Their shares are leaked: nothing of theirs is to be dropped
+/// here. Async-signal-safe.
+pub(super) fn begin_anew() {
+    for slot in &BARRIERS {
+        slot.store(std::ptr::null_mut(), Ordering::SeqCst);
+    }
+    // Threads that were looking do not exist here.
+    LOOKING.reset();
+    after_fork();
 }
 
 /// Calls `f` with the barrier whose traced half holds the address. Async-signal-safe.

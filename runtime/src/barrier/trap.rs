@@ -71,9 +71,15 @@ impl Barrier {
                     futex::pause_briefly(round);
                     round += 1;
                 }
-                // Opened since the fault, normally. But memory that could not be populated (a cgroup's or a
-                // machine's limit) looks the same and stays so.
-                PageWord::OPEN => return retries_left(page),
+                // Opened since the fault, normally. But memory that could not be populated (a machine's limit, strict
+                // overcommit) looks the same and stays so.
+                PageWord::OPEN => {
+                    if self.is_broken() {
+                        // A worker may keep the last descriptor open, and the protection up, until it has been killed.
+                        futex::nap(Duration::from_millis(10));
+                    }
+                    return retries_left(page);
+                }
                 // Saved, and perhaps not yet unprotected by the thread that saved it: help. The page is not armed again before
                 // this handler has left (`end_snapshot` waits), so this cannot undo a later arming.
                 _saved => {

@@ -3,6 +3,7 @@
 use super::{Rung, Snapshot};
 use crate::barrier::{Barrier, DeliveryKind, Tracker};
 use crate::error::Error;
+use crate::host_fork;
 use crate::mapping::HeapMapping;
 use crate::unit::Bytes;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ impl Footing {
     /// # Errors
     /// Where the kernel or a limit refuses any of it.
     pub fn on(rung: &Rung, half: Bytes, preimages: Bytes) -> Result<Self, Error> {
+        host_fork::watch()?;
         let heap = Arc::new(HeapMapping::reserve(half, rung.snapshot.backing())?);
         let (mut barrier, mut tracker) = (None, None);
         match rung.delivery {

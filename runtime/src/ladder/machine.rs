@@ -13,6 +13,8 @@ use crate::unit::PAGE_SIZE;
 pub struct Machine {
     /// The kernel's release, as `uname -r` prints it.
     pub release: String,
+    /// The kernel's version, as `uname -v` prints it. Some distributions say here which stable release theirs is.
+    pub version: String,
     /// Bytes in a page.
     pub page_size: usize,
     /// The ways to a userfaultfd: the features it has, or the kernel's answer.
@@ -21,32 +23,25 @@ pub struct Machine {
     pub scan: Result<(), Errno>,
     /// Whether memory files can be made.
     pub memory_file: Result<(), Errno>,
+    /// Whether workers can be forked and waited for.
+    pub fork: Result<(), Errno>,
     /// How many mappings a process may have.
     pub most_mappings: usize,
 }
 
 impl Machine {
-    /// Looks. Opens a few descriptors and closes them again.
+    /// Looks. Opens a few descriptors and closes them again, and forks a child that exits at once.
     pub fn look() -> Self {
+        let uname = rustix::system::uname();
         Self {
-            release: rustix::system::uname().release().to_string_lossy().into_owned(),
-            page_size: rustix::param::page_size(),
+            release: uname.release().to_string_lossy().into_owned(),
+            version: uname.version().to_string_lossy().into_owned(),
+            page_size: memory::page_size(),
+            fork: can_fork(),
             doors: Door::ALL.map(|door| (door, uffd::features(door))),
             scan: Pagemap::open().and_then(|pagemap| pagemap.probe()),
             memory_file: memory::probe_memfd(),
             most_mappings: memory::most_mappings(),
-        }
-    }
-
-    /// Whether workers can be forked: tries it.
-    pub fn can_fork() -> Result<(), Errno> {
-        // SAFETY: the child does nothing but exit.
-        match unsafe { process::fork() }? {
-            process::Forked::Child => process::exit_now(0),
-            process::Forked::Parent(mut child) => {
-                child.wait();
-                Ok(())
-            }
         }
     }
 
@@ -56,9 +51,21 @@ impl Machine {
             return Err(Missing::PageSize(self.page_size));
         }
         self.memory_file.map_err(Missing::MemoryFile)?;
+        if rung.snapshot != Snapshot::StopTheWorld {
+            self.can_have_workers()?;
+        }
         match rung.delivery {
             Some(delivery) => self.delivers(delivery, rung.door, rung.snapshot.backing()),
             None => Ok(()),
+        }
+    }
+
+    /// Whether workers can be had. A refusal for want of processes or memory may be over when one is needed: such cycles mark
+    /// in the stopped world.
+    fn can_have_workers(&self) -> Result<(), Missing> {
+        match self.fork {
+            Ok(()) | Err(Errno::AGAIN | Errno::NOMEM) => Ok(()),
+            Err(errno) => Err(Missing::Fork(errno)),
         }
     }
 
@@ -89,7 +96,7 @@ impl Machine {
             delivery.needed(backing).into_iter().filter(|feature| !features.has(*feature)).collect();
         if !lacking.is_empty() {
             Err(Missing::Features(lacking))
-        } else if backing == Backing::Shared && loses_notifications(&self.release) {
+        } else if backing == Backing::Shared && loses_notifications(&self.release, &self.version) {
             Err(Missing::Unreliable(self.release.clone()))
         } else {
             Ok(())
@@ -102,15 +109,30 @@ impl Machine {
     }
 }
 
+/// Forks a child that exits at once, as a worker is forked, and waits for it.
+fn can_fork() -> Result<(), Errno> {
+    // SAFETY: the child does nothing but exit.
+    match unsafe { process::fork() }? {
+        process::Forked::Child => process::exit_now(0),
+        process::Forked::Parent(mut child) => match child.wait() {
+            process::ChildExit::Status(0) => Ok(()),
+            _ => Err(Errno::CHILD),
+        },
+    }
+}
+
 /// Kernels before 6.2 could drop write-protection of shared memory when a page was migrated or its mapping changed (fixed by
-/// "mm/userfaultfd: enable writenotify while userfaultfd-wp is enabled for a VMA", January 2023, and in 6.1 stable soon
-/// after). A release that cannot be read is taken for a new one.
-fn loses_notifications(release: &str) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().ok());
+/// "mm/userfaultfd: enable writenotify while userfaultfd-wp is enabled for a VMA", January 2023, and in 6.1.8). A release
+/// that cannot be read is taken for a new one.
+///
+/// Debian's release names the interface (`6.1.0-39-amd64`), and its version the stable release (`... Debian 6.1.148-1 ...`).
+fn loses_notifications(release: &str, version: &str) -> bool {
+    let stable = version.split_once("Debian ").map_or(release, |(_, stable)| stable);
+    let mut numbers = stable.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u32>().ok());
     let mut next = || numbers.next().flatten();
     match (next(), next(), next()) {
         (Some(major), Some(minor), patch) => {
-            (major, minor) < (6, 1) || ((major, minor) == (6, 1) && patch.unwrap_or(0) < 10)
+            (major, minor) < (6, 1) || ((major, minor) == (6, 1) && patch.unwrap_or(0) < 8)
         }
         _ => false,
     }
@@ -122,11 +144,27 @@ mod tests {
 
     #[test]
     fn kernels_that_lose_notifications_are_known() {
-        for release in ["5.19.0", "6.0.12-generic", "6.1.0", "6.1.9"] {
-            assert!(loses_notifications(release), "{release}");
+        let plain = "#1 SMP PREEMPT_DYNAMIC Mon Jan 2 10:00:00 UTC 2023";
+        for release in ["5.19.0", "6.0.12-generic", "6.1.0", "6.1.7"] {
+            assert!(loses_notifications(release, plain), "{release}");
         }
-        for release in ["6.1.140", "6.2.0-rc4", "6.18.44-fc", "7.0", "unknown"] {
-            assert!(!loses_notifications(release), "{release}");
+        for release in ["6.1.8", "6.1.140", "6.2.0-rc4", "6.18.44-fc", "7.0", "unknown"] {
+            assert!(!loses_notifications(release, plain), "{release}");
+        }
+        let debian = |stable| format!("#1 SMP PREEMPT_DYNAMIC Debian {stable} (2025-01-01)");
+        assert!(loses_notifications("6.1.0-2-amd64", &debian("6.1.7-1")));
+        assert!(!loses_notifications("6.1.0-39-amd64", &debian("6.1.148-1")));
+    }
+
+    #[test]
+    fn without_workers_the_world_is_stopped() {
+        let mut machine = Machine::look();
+        for (errno, held) in [(Errno::INVAL, false), (Errno::AGAIN, true)] {
+            machine.fork = Err(errno);
+            let rung = Rung { snapshot: Snapshot::ForkCow, delivery: None, door: None };
+            assert_eq!(machine.allows(&rung).is_ok(), held && machine.page_size == PAGE_SIZE);
+            let rung = Rung { snapshot: Snapshot::StopTheWorld, ..rung };
+            assert!(machine.allows(&rung).is_ok());
         }
     }
 

@@ -21,6 +21,8 @@ pub enum Missing {
     Scan(Errno),
     /// Memory files cannot be made.
     MemoryFile(Errno),
+    /// Workers cannot be forked and waited for, and never will be.
+    Fork(Errno),
 }
 
 impl fmt::Display for Missing {
@@ -41,8 +43,7 @@ impl fmt::Display for Missing {
             }
             Missing::Unreliable(release) => write!(
                 f,
-                "Linux {release} can lose write-protection of shared memory (fixed in 6.2 and in stable kernels of early \
-                 2023): 6.2 or newer is needed"
+                "Linux {release} can lose write-protection of shared memory: 6.2, or 6.1.8, or newer is needed"
             ),
             Missing::Scan(Errno::NOTTY | Errno::INVAL) => {
                 f.write_str("the kernel lacks PAGEMAP_SCAN (Linux 6.7)")
@@ -50,6 +51,11 @@ impl fmt::Display for Missing {
             Missing::Scan(errno) => {
                 write!(f, "/proc/self/pagemap answers {errno}: mount /proc, or allow the ioctl (seccomp)")
             }
+            Missing::Fork(errno) => write!(
+                f,
+                "forking a worker answers {errno}: this kernel, sandbox or emulator does not know clone with CLONE_PIDFD \
+                 and waitid (Linux 5.4), or a seccomp profile denies them"
+            ),
             Missing::MemoryFile(errno) => {
                 write!(f, "memfd_create answers {errno}: allow it (seccomp; sysctl vm.memfd_noexec)")
             }
@@ -64,10 +70,8 @@ fn what_to_change(door: Door, errno: Errno) -> &'static str {
         (Door::Device, Errno::NOENT) => {
             "there is no such node (Linux 6.1 has it; a container needs --device /dev/userfaultfd)"
         }
+        (_, Errno::NOSYS) => "the kernel was built without CONFIG_USERFAULTFD, or a sandbox does not know it",
         (Door::Device, _) => "give this user access to /dev/userfaultfd (a udev rule, chmod or an ACL)",
-        (_, Errno::NOSYS) => {
-            "the kernel was built without CONFIG_USERFAULTFD, or a sandbox does not know the call"
-        }
         (Door::SystemCallUserOnly, Errno::INVAL) => {
             "the kernel does not know UFFD_USER_MODE_ONLY (Linux 5.11)"
         }

@@ -13,6 +13,8 @@
 //! thread reaches no safepoint and all others wait for it.
 
 use crate::error::Error;
+use crate::sys::generation::Generation;
+use crate::sys::inherited::{Listed, Place};
 use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, CHUNK_SIZE, PageRange};
 use memmap2::MmapMut;
@@ -43,6 +45,8 @@ impl fmt::Display for Backing {
 /// The reserved range of one heap.
 #[derive(Debug)]
 pub struct HeapMapping {
+    // Dropped before what they list.
+    _listed: (Listed, Option<Listed>),
     /// Owns the whole range; a file is mapped over the traced half, if there is one.
     _reserve: MmapMut,
     /// The file behind a shared traced half.
@@ -50,6 +54,7 @@ pub struct HeapMapping {
     base: Address,
     /// Length of each half; a multiple of `ALIGN`.
     half: Bytes,
+    made_in: Generation,
 }
 
 impl HeapMapping {
@@ -71,7 +76,11 @@ impl HeapMapping {
             memory::advise(base, half, Advise::DontFork)?;
             memory::advise(base.add(half.0), half, Advise::DontFork)?;
         }
-        Ok(Self { _reserve: reserve, file, base, half })
+        let listed = (
+            Listed::range(Place::Heap, base, Bytes(2 * half.0)),
+            file.as_ref().map(|file| Listed::descriptor(file)),
+        );
+        Ok(Self { _listed: listed, _reserve: reserve, file, base, half, made_in: Generation::current() })
     }
 
     /// Where the heap, and its traced half, begins.
@@ -84,6 +93,11 @@ impl HeapMapping {
     #[inline]
     pub fn half(&self) -> Bytes {
         self.half
+    }
+
+    /// Whether this process is a fork of the one whose heap this is: then nothing of it is here.
+    pub fn is_lost(&self) -> bool {
+        self.made_in.is_past()
     }
 
     /// What the traced half is made of.

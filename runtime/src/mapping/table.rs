@@ -4,6 +4,7 @@
 //! the tables, maps their files itself ([`Region`]).
 
 use crate::error::Error;
+use crate::sys::inherited::{Listed, Place};
 use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, PAGE_SIZE};
 use memmap2::{MmapMut, MmapRaw};
@@ -42,6 +43,8 @@ pub struct Region<'a> {
 /// A table that parent and workers share.
 #[derive(Debug)]
 pub struct Shared<T> {
+    // Dropped before what they list.
+    _listed: [Listed; 2],
     map: MmapRaw,
     fd: OwnedFd,
     /// `len` values of `T` fit into `map`.
@@ -57,7 +60,9 @@ impl<T: Zeroed> Shared<T> {
         let map = memory::map_file(fd.as_fd(), bytes)?;
         // SAFETY: the whole of a mapping made here.
         unsafe { memory::advise(Address::from_ptr(map.as_ptr()), bytes, Advise::DontFork) }?;
-        Ok(Self { map, fd, len, of: std::marker::PhantomData })
+        let listed =
+            [Listed::range(Place::Table, Address::from_ptr(map.as_ptr()), bytes), Listed::descriptor(&fd)];
+        Ok(Self { _listed: listed, map, fd, len, of: std::marker::PhantomData })
     }
 
     /// Where the table is.
@@ -96,6 +101,8 @@ impl<T> Deref for Shared<T> {
 /// A table of the parent's alone.
 #[derive(Debug)]
 pub struct Private<T> {
+    // Dropped before what it lists.
+    _listed: Listed,
     map: MmapMut,
     /// `len` values of `T` fit into `map`.
     len: usize,
@@ -109,7 +116,8 @@ impl<T: Zeroed> Private<T> {
         let map = memory::map_private(bytes)?;
         // SAFETY: the whole of a mapping made here.
         unsafe { memory::advise(Address::from_ptr(map.as_ptr()), bytes, Advise::DontFork) }?;
-        Ok(Self { map, len, of: std::marker::PhantomData })
+        let listed = Listed::range(Place::Table, Address::from_ptr(map.as_ptr()), bytes);
+        Ok(Self { _listed: listed, map, len, of: std::marker::PhantomData })
     }
 }
 

@@ -100,6 +100,9 @@ impl Registry {
                 return_to_running(&self.0);
             }
         }
+        if self.is_lost() {
+            return f();
+        }
         stack::with_registers_on_stack(|top| {
             let all = Attachment::all_with(Attachment { registry: self, state: own });
             for attachment in &all {
@@ -125,7 +128,8 @@ impl Registry {
     fn wait_for_world(&self) {
         let start = clock::monotonic_ns();
         let mut spins = 0;
-        while self.stop.load(SeqCst) != 0 {
+        // The host may have forked in a blocking region: in the child nobody lets this world go on.
+        while self.stop.load(SeqCst) != 0 && !self.is_lost() {
             let may_keep = self.may_spin.load(Relaxed) && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS;
             if spins < SPINS || (may_keep && self.stopper.load(Relaxed) != clock::processor()) {
                 std::hint::spin_loop();
@@ -152,7 +156,8 @@ fn return_to_running(all: &[Attachment]) {
         for attachment in all {
             attachment.get().1.state.store(RUNNING, SeqCst);
         }
-        if all.iter().all(|attachment| attachment.get().0.stop.load(SeqCst) == 0) {
+        let goes_on = |registry: &Registry| registry.stop.load(SeqCst) == 0 || registry.is_lost();
+        if all.iter().all(|attachment| goes_on(attachment.get().0)) {
             return;
         }
         // Stopped again in between: the collector may have seen us running and be waiting.

@@ -2,6 +2,7 @@
 
 use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNNING, SPINS};
 use crate::error::Error;
+use crate::sys::generation::Generation;
 use crate::sys::signal::{self, Fault};
 use crate::sys::{clock, futex, stack};
 use parking_lot::{Mutex, MutexGuard};
@@ -28,6 +29,7 @@ pub struct Registry {
     pub(super) stopper: AtomicI32,
     /// Processors this process may use. Looked up once: that reads files.
     processors: usize,
+    made_in: Generation,
 }
 
 /// A stopped world: no attached thread runs. It goes on when this drops.
@@ -54,7 +56,14 @@ impl Registry {
             may_spin: AtomicBool::new(false),
             stopper: AtomicI32::new(-1),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
+            made_in: Generation::current(),
         }
+    }
+
+    /// Whether this process is a fork of the one whose threads these are. Then nobody stops this world, nor lets it go on, and
+    /// the calling thread, whatever it was attached to, never waits for it.
+    pub fn is_lost(&self) -> bool {
+        self.made_in.is_past()
     }
 
     /// Attaches the calling thread. With `scan_stack` its stack and registers are searched for references.
@@ -62,12 +71,16 @@ impl Registry {
     /// Waits while the world is stopped.
     ///
     /// # Errors
-    /// [`Error::SignalBlocked`] if the thread could not take the signal that the barrier needs; [`Error::AlreadyAttached`].
+    /// [`Error::SignalBlocked`] if the thread could not take the signal that the barrier needs; [`Error::AlreadyAttached`];
+    /// [`Error::NoHeapInChild`].
     ///
     /// # Safety
     /// The registry stays where it is, and the returned state is kept, until the same thread has called
     /// [`Registry::detach`].
     pub unsafe fn attach(&self, scan_stack: bool, needs: Option<Fault>) -> Result<Arc<MutatorState>, Error> {
+        if self.is_lost() {
+            return Err(Error::NoHeapInChild);
+        }
         if ATTACHED.with_borrow(|list| list.iter().any(|attached| std::ptr::eq(attached.registry, self))) {
             return Err(Error::AlreadyAttached);
         }
@@ -92,6 +105,9 @@ impl Registry {
     pub fn detach(&self, own: &Arc<MutatorState>) {
         let _ = ATTACHED
             .try_with(|list| list.borrow_mut().retain(|attached| !std::ptr::eq(attached.registry, self)));
+        if self.is_lost() {
+            return;
+        }
         // The collector may hold the lock and wait for us.
         own.state.store(BLOCKED, SeqCst);
         if self.stop.load(SeqCst) != 0 {

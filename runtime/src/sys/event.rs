@@ -2,6 +2,7 @@
 //! waits for it and for its worker's pidfd at once.
 
 use super::Errno;
+use super::inherited::Listed;
 use super::inject::{Call, check};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,30 +10,35 @@ use std::time::Duration;
 
 /// A counter in the kernel that can be waited for.
 #[derive(Debug)]
-pub struct Event(OwnedFd);
+pub struct Event {
+    // Dropped before the descriptor is.
+    _listed: Listed,
+    fd: OwnedFd,
+}
 
 impl Event {
     /// A new event, not raised.
     pub fn new() -> Result<Self, Errno> {
         check(Call::Event)?;
-        eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Self)
+        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { _listed: Listed::descriptor(&fd), fd })
     }
 
     /// Raises the event. Async-signal-safe.
     pub fn raise(&self) {
         // Fails only when the counter is full, and then it is raised.
-        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(&self.fd, &1u64.to_ne_bytes());
     }
 
     /// Takes the event back; says whether it had been raised.
     pub fn take(&self) -> bool {
-        rustix::io::read(&self.0, &mut [0u8; 8]).is_ok()
+        rustix::io::read(&self.fd, &mut [0u8; 8]).is_ok()
     }
 }
 
 impl AsFd for Event {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 

@@ -19,6 +19,11 @@ pub fn wake_all(word: &AtomicU32) {
     let _ = futex::wake(word, Flags::PRIVATE, i32::MAX as u32);
 }
 
+/// Wakes one that waits on `word`.
+pub fn wake_one(word: &AtomicU32) {
+    let _ = futex::wake(word, Flags::PRIVATE, 1);
+}
+
 /// As [`wait`], for a word in memory shared with other processes.
 pub fn wait_shared(word: &AtomicU32, expected: u32, limit: Duration) {
     let limit = rustix::fs::Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
@@ -42,8 +47,13 @@ pub fn pause_briefly(round: u32) {
     } else if round < 80 {
         yield_now();
     } else {
-        let nap = rustix::fs::Timespec { tv_sec: 0, tv_nsec: 50_000 };
-        // An interrupted nap is a shorter nap.
-        let _ = rustix::thread::nanosleep(&nap);
+        nap(Duration::from_micros(50));
     }
+}
+
+/// Sleeps for less than a second.
+pub fn nap(time: Duration) {
+    let time = rustix::fs::Timespec { tv_sec: 0, tv_nsec: time.subsec_nanos().into() };
+    // An interrupted nap is a shorter nap.
+    let _ = rustix::thread::nanosleep(&time);
 }

@@ -18,6 +18,8 @@ pub enum Call {
     UffdOpen,
     /// Registering a range with it.
     UffdRegister,
+    /// Ending that.
+    UffdUnregister,
     /// Write-protecting pages.
     UffdArm,
     /// Removing the protection.

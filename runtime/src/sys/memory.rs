@@ -105,6 +105,16 @@ pub unsafe fn map_file_in_worker(
     if got.addr() == at.as_usize() { Ok(()) } else { Err(Errno::EXIST) }
 }
 
+/// Takes the place of a range, so that nothing else comes there: memory that nobody may touch. Async-signal-safe.
+///
+/// # Safety
+/// The range is page-aligned, and what is mapped in it, if anything, is the caller's and not needed any more.
+pub unsafe fn reserve_over(at: Address, len: Bytes) -> Result<(), Errno> {
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
+    // SAFETY: passed on to the caller.
+    unsafe { rustix::mm::mmap_anonymous(at.as_ptr(), len.0, ProtFlags::empty(), flags) }.map(|_| ())
+}
+
 /// Advice that changes what a range is, rather than how it performs.
 #[derive(Copy, Clone, Debug)]
 pub enum Advise {
@@ -147,6 +157,13 @@ pub unsafe fn protect(at: Address, len: Bytes, access: Access) -> Result<(), Err
     check(call)?;
     // SAFETY: passed on to the caller.
     unsafe { rustix::mm::mprotect(at.as_ptr::<c_void>(), len.0, flags) }
+}
+
+/// Bytes in a page. Asked of libc: rustix looks it up in a way that does not survive valgrind.
+pub fn page_size() -> usize {
+    // SAFETY: `sysconf` has no precondition.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(size).unwrap_or(crate::unit::PAGE_SIZE)
 }
 
 /// How many mappings the process may have (`vm.max_map_count`).

@@ -10,8 +10,11 @@
 pub mod clock;
 pub mod event;
 pub mod futex;
+pub mod generation;
+pub mod inherited;
 pub mod inject;
 pub mod limits;
+pub mod lock;
 pub mod memory;
 pub mod pagemap;
 pub mod process;

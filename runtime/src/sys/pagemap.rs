@@ -6,6 +6,7 @@
 //! (`PM_SCAN_CHECK_WPASYNC`), which otherwise would silently report nothing of the kind.
 
 use super::Errno;
+use super::inherited::Listed;
 use super::inject::{Call, check};
 use crate::unit::{Address, Bytes};
 use linux_raw_sys::general::{
@@ -23,7 +24,11 @@ const REGIONS: usize = 512;
 ///
 /// A descriptor that was opened before a fork shows, and changes, the page tables of the *parent*.
 #[derive(Debug)]
-pub struct Pagemap(OwnedFd);
+pub struct Pagemap {
+    // Dropped before the descriptor is.
+    _listed: Listed,
+    fd: OwnedFd,
+}
 
 /// Whether a scan protects what it finds.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -50,7 +55,8 @@ impl Pagemap {
     /// Opens the calling process's.
     pub fn open() -> Result<Self, Errno> {
         check(Call::Scan)?;
-        rustix::fs::open("/proc/self/pagemap", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map(Self)
+        let fd = rustix::fs::open("/proc/self/pagemap", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(Self { _listed: Listed::descriptor(&fd), fd })
     }
 
     /// Whether the kernel knows the request: `ENOTTY` before 6.7.
@@ -58,7 +64,7 @@ impl Pagemap {
         check(Call::Scan)?;
         let mut request = Scan::new(Address::new(0), Address::new(0), Rearm::No, &mut []);
         // SAFETY: an empty range, and no room for regions: nothing is looked at and nothing written.
-        unsafe { ioctl::ioctl(&self.0, &mut request) }.map(|_| ())
+        unsafe { ioctl::ioctl(&self.fd, &mut request) }.map(|_| ())
     }
 
     /// Passes each run of written pages in the range on, in ascending order.
@@ -78,7 +84,7 @@ impl Pagemap {
             check(Call::Scan)?;
             let mut request = Scan::new(from, end, rearm, &mut regions.0[..]);
             // SAFETY: the request describes its structure, and the vector has room for as many regions as it says.
-            let found = match unsafe { ioctl::ioctl(&self.0, &mut request) } {
+            let found = match unsafe { ioctl::ioctl(&self.fd, &mut request) } {
                 Err(Errno::INTR) => continue,
                 result => result?,
             };

@@ -5,6 +5,7 @@
 //! `SIGCHLD` for it and the host's own `wait` never reaps it; it is watched and reaped through its pidfd.
 
 use super::Errno;
+use super::inherited::Listed;
 use super::inject::{Call, check};
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -13,6 +14,8 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
+    // Dropped before the descriptor is.
+    _listed: Listed,
     pidfd: OwnedFd,
     /// Set once the child has been waited for.
     exit: Option<ChildExit>,
@@ -62,11 +65,34 @@ pub unsafe fn fork() -> Result<Forked, Errno> {
         -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
         0 => Ok(Forked::Child),
         _ => {
-            // SAFETY: clone succeeded, so the kernel stored a new descriptor, which this value owns.
-            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
             let pid = Pid::from_raw(pid as i32).ok_or(Errno::SRCH)?;
-            Ok(Forked::Parent(Child { pid, pidfd, exit: None }))
+            if pidfd < 0 {
+                // A kernel before 5.2 takes no notice of CLONE_PIDFD.
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+                let _ = wait_for(WaitId::Pid(pid));
+                return Err(Errno::NOSYS);
+            }
+            // SAFETY: the kernel stored a new descriptor, which this value owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Forked::Parent(Child { pid, _listed: Listed::descriptor(&pidfd), pidfd, exit: None }))
         }
+    }
+}
+
+/// Has the C library call these around every `fork` that this process, and its children, make through it: the first before,
+/// in the forking thread, the others after, in that thread of the parent and of the child. Such a fork is not one of the
+/// worker's ([`fork`] goes past the C library), nor that of `vfork` and `posix_spawn`.
+///
+/// The child's may do only what is async-signal-safe.
+pub fn at_fork(
+    prepare: extern "C" fn(),
+    parent: extern "C" fn(),
+    child: extern "C" fn(),
+) -> Result<(), Errno> {
+    // SAFETY: three functions of the kind that is asked for, which stay as long as the library they are in.
+    match unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) } {
+        0 => Ok(()),
+        errno => Err(Errno::from_raw_os_error(errno)),
     }
 }
 
@@ -177,25 +203,32 @@ impl Child {
         if let Some(exit) = self.exit {
             return exit;
         }
-        // A child without an exit signal is waited for only when asked for with __WALL.
-        let options = WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(libc::__WALL as u32);
-        let exit = loop {
-            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
-                Err(Errno::INTR) => {}
-                Ok(Some(status)) => {
-                    break if let Some(code) = status.exit_status() {
-                        ChildExit::Status(code)
-                    } else if let Some(signal) = status.terminating_signal() {
-                        ChildExit::Signal(signal)
-                    } else {
-                        ChildExit::Unknown
-                    };
-                }
-                Ok(None) | Err(_) => break ChildExit::Unknown,
-            }
+        let exit = match wait_for(WaitId::PidFd(self.pidfd.as_fd())) {
+            // A sandbox may not know how to wait for a descriptor. The number is the child's until it has been waited for.
+            Err(Errno::INVAL) => wait_for(WaitId::Pid(self.pid)),
+            result => result,
         };
+        let exit = exit.unwrap_or(ChildExit::Unknown);
         self.exit = Some(exit);
         exit
+    }
+}
+
+/// Waits for a child to end, and reaps it.
+fn wait_for(child: WaitId<'_>) -> Result<ChildExit, Errno> {
+    // A child without an exit signal is waited for only when asked for with __WALL.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(libc::__WALL as u32);
+    loop {
+        match rustix::process::waitid(child.clone(), options) {
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+            Ok(None) => return Ok(ChildExit::Unknown),
+            Ok(Some(status)) => {
+                let code = status.exit_status().map(ChildExit::Status);
+                let signal = status.terminating_signal().map(ChildExit::Signal);
+                return Ok(code.or(signal).unwrap_or(ChildExit::Unknown));
+            }
+        }
     }
 }
 

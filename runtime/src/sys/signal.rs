@@ -8,8 +8,9 @@
 //! that touched the heap in the middle of a save could wait for the very page that its own thread is saving.
 
 use super::Errno;
+use super::lock::Mutex;
 use libc::{c_int, c_void, siginfo_t};
-use parking_lot::Mutex;
+use std::cell::UnsafeCell;
 use std::fmt;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -58,18 +59,28 @@ pub type Hook = fn(fault: usize) -> bool;
 
 /// Who is asked about a signal, and who was there before.
 struct Chain {
-    hook: AtomicPtr<()>,
+    /// Hooks, in the order in which they are asked: that of [`install_in_child`], that of [`install`].
+    hooks: [AtomicPtr<()>; 2],
+    /// Who was there before; null until the handler was installed.
     previous: AtomicPtr<libc::sigaction>,
-    /// Whether the handler was installed.
-    installed: Mutex<bool>,
+    /// Where `previous` points to. Written once, before the handler is installed.
+    place: Place,
 }
+
+struct Place(UnsafeCell<MaybeUninit<libc::sigaction>>);
+
+// SAFETY: written by the one thread that installs the handler, before it publishes where it is.
+unsafe impl Sync for Place {}
+
+/// Held while a handler is installed.
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 impl Chain {
     const fn new() -> Self {
         Self {
-            hook: AtomicPtr::new(std::ptr::null_mut()),
+            hooks: [const { AtomicPtr::new(std::ptr::null_mut()) }; 2],
             previous: AtomicPtr::new(std::ptr::null_mut()),
-            installed: Mutex::new(false),
+            place: Place(UnsafeCell::new(MaybeUninit::uninit())),
         }
     }
 }
@@ -94,15 +105,39 @@ fn last_errno() -> Errno {
 /// later. For the same reason it is installed only once: a handler that the host puts in front of it passes on what it
 /// does not know, and would get it back if it came to stand behind as well.
 pub fn install(fault: Fault, hook: Hook) -> Result<(), Errno> {
+    let _guard = INSTALLING.lock();
+    put_handler(fault, &fault.chain().hooks[1], hook)
+}
+
+/// The same in a new child, for a hook that is asked before the other. There the handler is put in front of what stands there
+/// at the fork, unless it has a place already. Async-signal-safe.
+pub fn install_in_child(fault: Fault, hook: Hook) -> Result<(), Errno> {
+    put_handler(fault, &fault.chain().hooks[0], hook)
+}
+
+/// Before the host forks: nobody is in the middle of an installation.
+pub(crate) fn before_fork() {
+    INSTALLING.hold();
+}
+
+/// After it, on either side. Async-signal-safe.
+pub(crate) fn after_fork() {
+    // SAFETY: held by `before_fork`.
+    unsafe { INSTALLING.let_go() };
+}
+
+/// One caller at a time.
+fn put_handler(fault: Fault, place: &AtomicPtr<()>, hook: Hook) -> Result<(), Errno> {
+    place.store(hook as *mut (), Ordering::Release);
     let chain = fault.chain();
-    let mut installed = chain.installed.lock();
-    if *installed {
+    if !chain.previous.load(Ordering::Acquire).is_null() {
         return Ok(());
     }
     let before = current(fault)?;
-    // Leaked: a handler that is running may read it at any time.
-    chain.previous.store(Box::into_raw(Box::new(before)), Ordering::Release);
-    chain.hook.store(hook as *mut (), Ordering::Release);
+    // SAFETY: nobody reads this before `previous` says where it is, and it is written by one thread, once; or again by a
+    // later one if the kernel refused the handler, which then never ran.
+    let previous = unsafe { (*chain.place.0.get()).write(before) };
+    chain.previous.store(previous, Ordering::Release);
     // SAFETY: all-zero is a valid sigaction; every field that counts is set below.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_fault as *const () as usize;
@@ -111,10 +146,10 @@ pub fn install(fault: Fault, hook: Hook) -> Result<(), Errno> {
     unsafe {
         fill_but_faults(&mut action.sa_mask);
         if libc::sigaction(fault.number(), &action, std::ptr::null_mut()) != 0 {
+            chain.previous.store(std::ptr::null_mut(), Ordering::Release);
             return Err(last_errno());
         }
     }
-    *installed = true;
     Ok(())
 }
 
@@ -123,9 +158,12 @@ extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void
     let errno = unsafe { *libc::__errno_location() };
     // SAFETY: the kernel passes a siginfo_t. A fault's si_code is positive, and then si_addr is set.
     let (code, address) = unsafe { ((*info).si_code, (*info).si_addr().addr()) };
-    let hook = Fault::of(signal).chain().hook.load(Ordering::Acquire);
-    // SAFETY: only `install` stores here, and it stores a `Hook`, before the handler is installed.
-    let resolved = code > 0 && unsafe { std::mem::transmute::<*mut (), Hook>(hook) }(address);
+    let resolved = code > 0
+        && Fault::of(signal).chain().hooks.iter().any(|hook| {
+            let hook = hook.load(Ordering::Acquire);
+            // SAFETY: only `put_handler` stores here, and it stores a `Hook`.
+            !hook.is_null() && unsafe { std::mem::transmute::<*mut (), Hook>(hook) }(address)
+        });
     if !resolved {
         chain(signal, info, context, code);
     }
@@ -137,7 +175,7 @@ extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void
 #[cold]
 fn chain(signal: c_int, info: *mut siginfo_t, context: *mut c_void, code: c_int) {
     let previous = Fault::of(signal).chain().previous.load(Ordering::Acquire);
-    // SAFETY: `install` stores a leaked, never changed action before it installs the handler.
+    // SAFETY: `put_handler` stores where a static, never changed action is before it installs the handler.
     let previous = unsafe { &*previous };
     let sent_by_someone = code <= 0;
     match previous.sa_sigaction {

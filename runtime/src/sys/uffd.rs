@@ -6,9 +6,11 @@
 //! where the node exists and may not be opened.
 
 use super::Errno;
+use super::inherited::Listed;
 use super::inject::{Call, check};
 use crate::unit::{Address, Bytes};
 use linux_raw_sys as raw;
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
@@ -141,7 +143,11 @@ impl fmt::Debug for Features {
 
 /// A userfaultfd whose features are agreed on.
 #[derive(Debug)]
-pub struct Uffd(userfaultfd::Uffd);
+pub struct Uffd {
+    // Dropped before the descriptor is.
+    _listed: Listed,
+    uffd: userfaultfd::Uffd,
+}
 
 /// Opens a descriptor by one door, without agreeing on features yet.
 fn open(door: Door) -> Result<OwnedFd, Errno> {
@@ -172,8 +178,9 @@ impl Uffd {
     pub fn open(door: Door, features: Features) -> Result<Self, Errno> {
         let fd = open(door)?;
         request::handshake(&fd, features.0)?;
+        let listed = Listed::descriptor(&fd);
         // SAFETY: the descriptor is a userfaultfd after its handshake, and ownership moves.
-        Ok(Self(unsafe { userfaultfd::Uffd::from_raw_fd(fd.into_raw_fd()) }))
+        Ok(Self { _listed: listed, uffd: unsafe { userfaultfd::Uffd::from_raw_fd(fd.into_raw_fd()) } })
     }
 
     /// Registers a range for write-protection. It is armed page by page afterwards.
@@ -182,7 +189,7 @@ impl Uffd {
     pub fn register(&self, at: Address, len: Bytes) -> Result<(), Errno> {
         check(Call::UffdRegister)?;
         let got = self
-            .0
+            .uffd
             .register_with_mode(at.as_ptr(), len.0, RegisterMode::WRITE_PROTECT)
             .map_err(|e| errno_of(&e))?;
         if got.contains(IoctlFlags::WRITE_PROTECT) { Ok(()) } else { Err(Errno::OPNOTSUPP) }
@@ -190,32 +197,48 @@ impl Uffd {
 
     /// Removes the range's registration, and with it all its protection. Async-signal-safe but for `errno`.
     pub fn unregister(&self, at: Address, len: Bytes) -> Result<(), Errno> {
-        self.0.unregister(at.as_ptr(), len.0).map_err(|e| errno_of(&e))
+        check(Call::UffdUnregister)?;
+        self.uffd.unregister(at.as_ptr(), len.0).map_err(|e| errno_of(&e))
+    }
+
+    /// Gives the userfaultfd up without asking it: something else is put in the place of its descriptor. The kernel removes all
+    /// protection when the last descriptor is closed, and wakes who waits. A worker may still hold one until it is killed.
+    /// Async-signal-safe but for `errno`.
+    ///
+    /// For a process that is not allowed `ioctl` any more.
+    pub fn abandon(&self) -> Result<(), Errno> {
+        let nothing = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        // SAFETY: both are descriptors of this process. From here on this value owns an eventfd, to which every request of a
+        // userfaultfd is an error.
+        match unsafe { libc::dup3(nothing.as_raw_fd(), self.uffd.as_raw_fd(), libc::O_CLOEXEC) } {
+            -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::BADF)),
+            _ => Ok(()),
+        }
     }
 
     /// Write-protects a range: the next write to each of its pages traps.
     pub fn arm(&self, at: Address, len: Bytes) -> Result<(), Errno> {
         check(Call::UffdArm)?;
-        retry(|| self.0.write_protect(at.as_ptr(), len.0))
+        retry(|| self.uffd.write_protect(at.as_ptr(), len.0))
     }
 
     /// Removes a range's protection. Async-signal-safe but for `errno`.
     #[inline]
     pub fn open_pages(&self, at: Address, len: Bytes) -> Result<(), Errno> {
         check(Call::UffdOpenPages)?;
-        retry(|| self.0.remove_write_protection(at.as_ptr(), len.0, true))
+        retry(|| self.uffd.remove_write_protection(at.as_ptr(), len.0, true))
     }
 
     /// Lets threads go on that wait for the answer to an event in this range.
     pub fn wake(&self, at: Address, len: Bytes) -> Result<(), Errno> {
         check(Call::UffdWake)?;
-        retry(|| self.0.wake(at.as_ptr(), len.0))
+        retry(|| self.uffd.wake(at.as_ptr(), len.0))
     }
 
     /// The address of the next write fault that somebody waits for; none where nobody does.
     pub fn next_fault(&self) -> Result<Option<Address>, Errno> {
         check(Call::UffdRead)?;
-        match self.0.read_event() {
+        match self.uffd.read_event() {
             Ok(Some(userfaultfd::Event::Pagefault { kind: FaultKind::WriteProtected, addr, .. })) => {
                 Ok(Some(Address::new(addr.addr())))
             }
@@ -232,7 +255,7 @@ impl Uffd {
 impl AsFd for Uffd {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // SAFETY: the descriptor is open as long as `self` is.
-        unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }
+        unsafe { BorrowedFd::borrow_raw(self.uffd.as_raw_fd()) }
     }
 }
 

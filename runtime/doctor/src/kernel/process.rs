@@ -34,6 +34,7 @@ pub fn signal_name(signal: i32) -> String {
         libc::SIGSEGV => "SIGSEGV".into(),
         libc::SIGABRT => "SIGABRT".into(),
         libc::SIGKILL => "SIGKILL".into(),
+        libc::SIGXFSZ => "SIGXFSZ".into(),
         libc::SIGSYS => "SIGSYS".into(),
         other => format!("signal {other}"),
     }

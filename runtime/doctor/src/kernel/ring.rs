@@ -36,8 +36,7 @@ impl Ring {
         let completions = params.cq_off.cqes as usize + params.cq_entries as usize * 16;
         let indices = params.sq_off.array as usize + params.sq_entries as usize * 4;
         let queues = map(&fd, completions.max(indices), raw::IORING_OFF_SQ_RING)?;
-        let submissions =
-            map(&fd, params.sq_entries as usize * size_of::<Entry>(), raw::IORING_OFF_SQES.into())?;
+        let submissions = map(&fd, params.sq_entries as usize * size_of::<Entry>(), raw::IORING_OFF_SQES)?;
         Ok(Self { fd, params, queues, submissions: submissions.cast() })
     }
 

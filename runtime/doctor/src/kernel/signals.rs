@@ -82,3 +82,13 @@ pub fn hold_in_this_thread() {
         libc::pthread_sigmask(libc::SIG_SETMASK, mask.as_ptr(), ptr::null_mut());
     }
 }
+
+/// Blocks all signals of this thread, those of faults as well.
+pub fn block_all() {
+    let mut mask = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: the set is filled before it is used.
+    unsafe {
+        libc::sigfillset(mask.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, mask.as_ptr(), ptr::null_mut());
+    }
+}

@@ -4,6 +4,7 @@
 //! The barrier tracks what the *program* wrote. So a break that changes no byte in the parent (the child's, or one that a
 //! read in the parent enforces) has to leave the parent's page as it was: armed, not written, not told of.
 
+use super::kernel_writes::needs_copy_own;
 use crate::conformance::{
     BY_UFFD, Delivery, Doing, EVERY_DELIVERY, Facts, Memory, Question, SMALL_PAGES, Setting, Trouble,
 };
@@ -140,6 +141,7 @@ pub static ENFORCED_COW: Question = Question {
 };
 
 fn enforced_cow(setting: Setting) -> Result<Facts, Trouble> {
+    needs_copy_own()?;
     let watch = Watch::new(setting, 1, Wish { kernel_writes: true, ..Wish::default() })?;
     let mut facts = Facts::new();
     let release = &board().doing("mapping")?[0];

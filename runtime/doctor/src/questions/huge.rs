@@ -65,6 +65,7 @@ pub static PART: Question = Question {
 fn one_huge(setting: Setting) -> Result<(Watch, Facts), Trouble> {
     let pages = memory::huge_page_size() / memory::page_size();
     let watch = Watch::new(setting, pages.max(1), Wish::default())?;
+    watch.needs_scan()?;
     if !is_whole(&watch)? {
         let file = if setting.memory.is_private() { "enabled" } else { "shmem_enabled" };
         return Err(Trouble::NotAvailable(format!(

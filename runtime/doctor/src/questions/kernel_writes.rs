@@ -40,7 +40,7 @@ pub static READ: Question = Question {
     expected,
     ask: |setting| {
         let file = filled()?;
-        into_armed(setting, "EFAULT", |span| process::read_into(&file, span))
+        into_armed(setting, EFAULT, |span| process::read_into(&file, span))
     },
 };
 
@@ -54,24 +54,35 @@ pub static WRITEV: Question = Question {
     delivery: EVERY_DELIVERY,
     expected,
     ask: |setting| {
-        into_armed(setting, "EFAULT", |span| process::copy_own(Way::Write, span, &mut FILL.clone()))
+        needs_copy_own()?;
+        into_armed(setting, EFAULT, |span| process::copy_own(Way::Write, span, &mut FILL.clone()))
     },
 };
+
+/// Whether a process may copy its own memory by way of the kernel, which some filters deny.
+pub fn needs_copy_own() -> Result<(), Trouble> {
+    let word = [0_u64; 1];
+    let span = Span { at: (&raw const word).expose_provenance(), len: 8 };
+    match process::copy_own(Way::Read, span, &mut [0; 8]) {
+        Err(errno) => Err(Trouble::NotAvailable(format!("process_vm_readv on oneself is denied ({errno})"))),
+        Ok(_) => Ok(()),
+    }
+}
 
 /// A debugger's write.
 pub static DEBUGGER: Question = Question {
     name: "debugger-write",
     asks: "What does a write through /proc/self/mem, as debuggers make it, do to an armed page?",
-    source: "fs/proc/base.c, mem_rw: FOLL_FORCE, which overrides mprotect for private memory but not uffd; EIO if nothing was \
-             copied",
+    source: "mm/memory.c, __access_remote_vm: pages are taken with FOLL_FORCE, which overrides mprotect for private memory, and \
+             without leave to wait, so that handle_userfault fails",
     memory: SMALL_PAGES,
     delivery: EVERY_DELIVERY,
     expected: |setting| match (setting.delivery, setting.memory) {
         (Delivery::Mprotect, Memory::Anonymous) => {
             "goes through unnoticed, unless the kernel forbids forcing; the page stays armed"
         }
-        (Delivery::Mprotect | Delivery::Sigbus, _) => "EIO, no signal, and the page stays armed",
-        _ => expected(setting),
+        (Delivery::Async, _) => "succeeds, and the page is written",
+        _ => "EIO, no notification, and the page stays armed; the monitor is not waited for either",
     },
     ask: debugger,
 };
@@ -84,7 +95,7 @@ fn debugger(setting: Setting) -> Result<Facts, Trouble> {
         memory.write_at(&FILL, span.at as u64).map(|n| n as u64).map_err(|e| process::reason(&e))
     };
     if (setting.delivery, setting.memory) != (Delivery::Mprotect, Memory::Anonymous) {
-        return into_armed(setting, "EIO", write);
+        return into_armed(setting, Refusal { errno: "EIO", can_wait: false }, write);
     }
     let watch = Watch::new(setting, 1, Wish::default())?;
     let mut facts = Facts::new();
@@ -106,7 +117,7 @@ pub static PIN: Question = Question {
     ask: |setting| {
         let file = filled()?;
         pins::ring()?;
-        into_armed(setting, "EFAULT", |span| {
+        into_armed(setting, EFAULT, |span| {
             let ring = Ring::new()?;
             ring.pin(span)?;
             ring.read(&file, span)
@@ -124,23 +135,33 @@ pub fn filled() -> Result<File, Trouble> {
 /// What is written.
 pub const FILL: [u8; 64] = [0x5a; 64];
 
-/// Has the kernel write the fill into an armed page. `refused` is the error where it must not.
+/// How a call that writes to an armed page is refused.
+#[derive(Copy, Clone)]
+struct Refusal {
+    errno: &'static str,
+    /// Rather than being refused it waits, where there is somebody to wait for.
+    can_wait: bool,
+}
+
+const EFAULT: Refusal = Refusal { errno: "EFAULT", can_wait: true };
+
+/// Has the kernel write the fill into an armed page.
 fn into_armed(
     setting: Setting,
-    refused: &str,
+    refusal: Refusal,
     write: impl Fn(Span) -> Answer<u64> + Sync,
 ) -> Result<Facts, Trouble> {
     let mut watch = Watch::new(setting, 2, Wish { kernel_writes: true, ..Wish::default() })?;
     let mut facts = Facts::new();
     watch.arm(0..1)?;
     let span = Span { len: FILL.len(), ..watch.memory.span(0..1) };
-    if setting.delivery == Delivery::Monitor {
+    if setting.delivery == Delivery::Monitor && refusal.can_wait {
         let only_user = watch.uffd.as_ref().is_some_and(|uffd| uffd.door() == Door::SystemCallUserOnly);
         let (waited, answer) = while_unanswered(&mut watch, || write(span))?;
         facts.check("it waits", waited, !only_user);
         if only_user {
             facts.expect_instead(USER_MODE_ONLY);
-            facts.check("the call", outcome(&answer), refused.into());
+            facts.check("the call", outcome(&answer), refusal.errno.into());
         } else {
             written(&mut facts, &watch, &answer)?;
         }
@@ -150,7 +171,7 @@ fn into_armed(
     if setting.delivery == Delivery::Async {
         written(&mut facts, &watch, &answer)?;
     } else {
-        facts.check("the call", outcome(&answer), refused.into());
+        facts.check("the call", outcome(&answer), refusal.errno.into());
         facts.check("notified", watch.noticed(0)?, 0);
         facts.check("still armed", watch.is_armed(0)?, true);
         facts.check("page changed", watch.memory.load(0) != 0, false);

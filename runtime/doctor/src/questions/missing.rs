@@ -1,6 +1,6 @@
 //! A range that is registered for missing pages as well: two different events for what looks like one first write.
 
-use crate::conformance::{BY_UFFD, Delivery, Facts, Question, SMALL_PAGES, Setting, Trouble};
+use crate::conformance::{BY_UFFD, Delivery, Facts, Question, SMALL_PAGES};
 use crate::watch::log::{self, Notice};
 use crate::watch::{Watch, Wish};
 

@@ -1,6 +1,7 @@
 //! The questions, a theme a file. Each finds its facts with the verbs of [`crate::watch`] and compares them there and
 //! then; the sentence in the table says the same in words.
 
+mod blocked;
 mod dropping;
 mod first_write;
 mod fork;
@@ -27,6 +28,7 @@ pub static ALL: &[&Question] = &[
     &missing::MISSING,
     &races::SIGNALS,
     &races::TWO_WRITERS,
+    &blocked::BLOCKED,
     &kernel_writes::READ,
     &kernel_writes::WRITEV,
     &kernel_writes::DEBUGGER,

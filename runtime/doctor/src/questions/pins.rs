@@ -1,7 +1,7 @@
 //! Pins: a device (or io_uring, on its behalf) that took a page before it was armed writes past the page table.
 
 use super::kernel_writes::{FILL, filled};
-use crate::conformance::{Doing, EVERY_DELIVERY, Facts, Question, SMALL_PAGES, Setting, Trouble};
+use crate::conformance::{Doing, EVERY_DELIVERY, Facts, Question, SMALL_PAGES, Trouble};
 use crate::kernel::memory::Span;
 use crate::kernel::outcome;
 use crate::kernel::ring::Ring;

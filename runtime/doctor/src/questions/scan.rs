@@ -1,6 +1,6 @@
 //! `PAGEMAP_SCAN`, by which asynchronous tracking is read and armed again.
 
-use crate::conformance::{Delivery, Doing, Facts, Question, SMALL_PAGES, Setting, Trouble};
+use crate::conformance::{Delivery, Doing, Facts, Question, SMALL_PAGES, Trouble};
 use crate::kernel::memory::{Span, forbidden};
 use crate::kernel::outcome;
 use crate::kernel::pagemap::Then;
@@ -22,13 +22,13 @@ pub static REARM: Question = Question {
         let watch = Watch::new(setting, 8, Wish::default())?;
         let mut facts = Facts::new();
         watch.arm(0..8)?;
-        facts.check("clean", pages(&watch, &rearm(&watch, 8)?), String::new());
+        facts.check("clean", pages(&watch, &rearm(&watch, 8)?), "none".into());
         watch.memory.store(1, 1);
         watch.memory.store(2, 1);
         watch.memory.store(6, 1);
         facts.check("written", pages(&watch, &rearm(&watch, 8)?), "1-2 6".into());
         facts.check("armed again", watch.is_armed(1)? && watch.is_armed(6)?, true);
-        facts.check("once more", pages(&watch, &rearm(&watch, 8)?), String::new());
+        facts.check("once more", pages(&watch, &rearm(&watch, 8)?), "none".into());
         watch.memory.store(2, 2);
         facts.check("written again", pages(&watch, &rearm(&watch, 8)?), "2".into());
         Ok(facts)
@@ -43,9 +43,10 @@ fn rearm(watch: &Watch, room: usize) -> Result<Vec<Span>, Trouble> {
 fn pages(watch: &Watch, regions: &[Span]) -> String {
     let page = |at: usize| (at - watch.memory.all().at) / watch.memory.unit();
     let each = regions.iter().map(|region| (page(region.at), page(region.at + region.len - 1)));
-    each.map(|(first, last)| if first == last { format!("{first}") } else { format!("{first}-{last}") })
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words: Vec<_> = each
+        .map(|(first, last)| if first == last { format!("{first}") } else { format!("{first}-{last}") })
+        .collect();
+    if words.is_empty() { "none".into() } else { words.join(" ") }
 }
 
 /// A vector that is too small.
@@ -93,6 +94,7 @@ pub static NOT_ASYNC: Question = Question {
     ask: |setting| {
         let watch = Watch::new(setting, 2, Wish::default())?;
         let mut facts = Facts::new();
+        watch.needs_scan()?;
         let all = watch.memory.all();
         facts.check("re-arming", outcome(&watch.pagemap.written(all, Then::Rearm, 2)), "EPERM".into());
         let armed = watch.pagemap.entry(all.at).doing("reading the pagemap")?.is_armed();

@@ -197,6 +197,16 @@ impl Watch {
         }
     }
 
+    /// Whether this kernel can scan its page tables at all.
+    pub fn needs_scan(&self) -> Result<(), Trouble> {
+        match self.pagemap.written(self.memory.span(0..1), Then::Look, 1) {
+            Err(Errno(libc::ENOTTY)) => {
+                Err(Trouble::NotAvailable("this kernel has no PAGEMAP_SCAN (Linux 6.7)".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Stops answering. Writers to armed pages wait from here on.
     pub fn stop_monitor(&mut self) -> Result<(), Trouble> {
         self.monitor.take().map_or(Ok(()), Monitor::stop).doing("stopping the monitor")

@@ -9,6 +9,7 @@ use crate::kernel::uffd::{Message, Uffd};
 use crate::kernel::{Answer, process, signals};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,7 +25,16 @@ impl Monitor {
     pub fn start(uffd: Arc<Uffd>) -> Answer<Self> {
         let stop = Arc::new(process::event()?);
         let stopped = stop.clone();
-        let thread = std::thread::spawn(move || serve(&uffd, &stopped));
+        let serving = Arc::new(AtomicBool::new(false));
+        let started = serving.clone();
+        let thread = std::thread::spawn(move || {
+            started.store(true, Ordering::Release);
+            serve(&uffd, &stopped);
+        });
+        // A thread allocates while it starts, so it must have started before anybody forks.
+        while !serving.load(Ordering::Acquire) {
+            std::thread::yield_now();
+        }
         Ok(Self { stop, thread })
     }
 

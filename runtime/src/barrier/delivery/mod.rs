@@ -226,6 +226,6 @@ impl Registered {
     }
 
     pub(super) fn give_up(&self) -> Result<(), Errno> {
-        self.uffd.unregister(self.heap.base(), self.heap.half())
+        self.uffd.unregister(self.heap.base(), self.heap.half()).or_else(|_| self.uffd.abandon())
     }
 }

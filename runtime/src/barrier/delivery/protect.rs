@@ -24,6 +24,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 /// Edges between runs, of all heaps of this process.
 static EDGES: AtomicI64 = AtomicI64::new(0);
 
+/// In a new child, which has none of these heaps.
+pub(in crate::barrier) fn begin_anew() {
+    EDGES.store(0, Ordering::Relaxed);
+}
+
 /// Memory that is protected with `mprotect`.
 #[derive(Debug)]
 pub(in crate::barrier) struct Protect {

@@ -1,0 +1,84 @@
+//! What a child is told that touches a heap which it has not. **Runs in a signal handler**, in part.
+
+use crate::sys::inherited::{self, Place};
+use crate::sys::process;
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a child can do.
+const ADVICE: &str = "call exec, or make a heap of its own.\n";
+
+/// The hook for faults in a child. It resolves none.
+pub(super) fn on_fault(address: usize) -> bool {
+    static SAID: AtomicBool = AtomicBool::new(false);
+    if let Some((place, first, last)) = inherited::lost(address)
+        && !SAID.swap(true, Ordering::Relaxed)
+    {
+        let mut line = Line::new();
+        let what = match place {
+            Place::Heap => "heap",
+            Place::Table => "table of a heap",
+        };
+        // What does not fit is cut off.
+        let _ = write!(
+            line,
+            "palimpsest: this process is a fork of the one that made the {what} at {first:#x}..{last:#x}, and touched \
+             {address:#x} in it. A child has no heap: {ADVICE}"
+        );
+        process::say(line.as_str());
+    }
+    false
+}
+
+/// Ends a child that has called `operation` of a heap which it has not. For operations that cannot return an error, and that
+/// would wait for a thread that does not exist here. Async-signal-safe.
+#[cold]
+pub fn stop_without_heap(operation: &str) -> ! {
+    let mut line = Line::new();
+    // What does not fit is cut off.
+    let _ = write!(
+        line,
+        "palimpsest: {operation} in a process that is a fork of the one that made the heap. A child has no heap: {ADVICE}"
+    );
+    process::stop(line.as_str())
+}
+
+/// Text without an allocation.
+struct Line {
+    bytes: [u8; 512],
+    len: usize,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self { bytes: [0; 512], len: 0 }
+    }
+
+    fn as_str(&self) -> &str {
+        // Only whole strings are put in, so this does not fail.
+        str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_takes_what_fits() {
+        let mut line = Line::new();
+        write!(line, "{:#x}..{}", 4096, "end").unwrap();
+        assert_eq!(line.as_str(), "0x1000..end");
+        assert!(line.write_str(&"x".repeat(600)).is_err());
+        assert_eq!(line.as_str(), "0x1000..end");
+    }
+}

@@ -1,0 +1,33 @@
+//! Which process this is, among those that forks made of one another.
+//!
+//! A process number does not tell: a child in a new number space may have its parent's. So the child's side of the host's
+//! `fork` counts here ([`begin`]), and whoever belongs to one process keeps the [`Generation`] that it was made in. Children
+//! that are made without the C library's `fork` (a raw `clone`) do not count.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// The process that something was made in.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Generation(u32);
+
+impl Generation {
+    /// This process.
+    #[inline]
+    pub fn current() -> Self {
+        // Relaxed: it changes where there is one thread only.
+        Self(FORKS.load(Ordering::Relaxed))
+    }
+
+    /// Whether it is not this process, but one that this is a fork of.
+    #[inline]
+    pub fn is_past(self) -> bool {
+        self != Self::current()
+    }
+}
+
+/// A new process begins: the child's side of a fork. Async-signal-safe.
+pub(crate) fn begin() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
