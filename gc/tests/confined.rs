@@ -22,6 +22,11 @@ const IOCTL: Denied = Denied { call: libc::SYS_ioctl, flag: ANY };
 
 /// Has the kernel answer `EPERM` to this call, for the rest of the process's life.
 fn deny(denied: &Denied) {
+    answer(denied, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
+}
+
+/// Has the kernel do this at this call.
+fn answer(denied: &Denied, action: u32) {
     let statement = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
     let load = |offset| statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0, 0);
     let (number, low_half_of_first_argument) = (0, 16);
@@ -35,7 +40,7 @@ fn deny(denied: &Denied) {
         } else {
             statement(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, denied.flag, 0, 1)
         },
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32, 0, 0),
+        statement(libc::BPF_RET | libc::BPF_K, action, 0, 0),
         statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
     ];
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
@@ -170,6 +175,18 @@ fn without_fork_the_world_is_stopped_from_the_start() {
         assert!(stats.degraded.is_some_and(|why| why.contains("forking a worker")), "{}", stats.ladder);
         let why = builder().rung(wish("preimage")).build().unwrap_err().to_string();
         assert!(why.contains("forking a worker"), "{why}");
+    });
+}
+
+/// A filter that ends the process for a call is as if the call were never made, on a rung that does not need it.
+#[test]
+fn stopping_the_world_needs_neither_userfaultfd_nor_fork() {
+    confined("stopping_the_world_needs_neither_userfaultfd_nor_fork", || {
+        for denied in [USERFAULTFD, FORK] {
+            answer(&denied, libc::SECCOMP_RET_KILL_PROCESS);
+        }
+        let stats = work(&Nodes::new(builder().rung(Snapshot::StopTheWorld)));
+        assert!(stats.degraded.is_none() && stats.fallbacks == 0 && stats.cycles >= 4, "{stats}");
     });
 }
 

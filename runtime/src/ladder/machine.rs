@@ -32,14 +32,28 @@ pub struct Machine {
 impl Machine {
     /// Looks. Opens a few descriptors and closes them again, and forks a child that exits at once.
     pub fn look() -> Self {
+        Self::look_for(&[DeliveryKind::Signal, DeliveryKind::Async].map(|delivery| Rung {
+            snapshot: Snapshot::Preimage,
+            delivery: Some(delivery),
+            door: None,
+        }))
+    }
+
+    /// Looks at what these rungs need, and makes no system call that none of them needs: a sandbox may end a process for one.
+    /// For the rest, the answer is that it is not there.
+    pub(super) fn look_for(rungs: &[Rung]) -> Self {
+        let any = |needs: fn(&Rung) -> bool| if rungs.iter().any(needs) { Ok(()) } else { Err(Errno::NOSYS) };
+        let uffd = any(|rung| rung.delivery.is_some_and(DeliveryKind::needs_uffd));
+        let scan = any(|rung| rung.delivery == Some(DeliveryKind::Async));
+        let fork = any(|rung| rung.snapshot != Snapshot::StopTheWorld);
         let uname = rustix::system::uname();
         Self {
             release: uname.release().to_string_lossy().into_owned(),
             version: uname.version().to_string_lossy().into_owned(),
             page_size: memory::page_size(),
-            fork: can_fork(),
-            doors: Door::ALL.map(|door| (door, uffd::features(door))),
-            scan: Pagemap::open().and_then(|pagemap| pagemap.probe()),
+            fork: fork.and_then(|()| can_fork()),
+            doors: Door::ALL.map(|door| (door, uffd.and_then(|()| uffd::features(door)))),
+            scan: scan.and_then(|()| Pagemap::open()).and_then(|pagemap| pagemap.probe()),
             memory_file: memory::probe_memfd(),
             most_mappings: memory::most_mappings(),
         }

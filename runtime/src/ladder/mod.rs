@@ -160,9 +160,10 @@ impl std::error::Error for Refused {}
 /// # Errors
 /// Where none of them holds. If all were refused for one reason, such as a limit, it is that.
 pub fn climb(wish: Wish, by: By, half: Bytes, preimages: Bytes) -> Result<(Footing, Ladder), Error> {
-    let machine = Machine::look();
+    let candidates = wish.candidates();
+    let machine = Machine::look_for(&candidates);
     let mut steps: Vec<Step> = Vec::new();
-    for rung in wish.candidates() {
+    for rung in candidates {
         let footing =
             machine.allows(&rung).map_err(Error::from).and_then(|()| Footing::on(&rung, half, preimages));
         match footing {
