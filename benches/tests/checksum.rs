@@ -3,6 +3,8 @@
 
 mod support;
 
+use palimpsest::Wish;
+use palimpsest::ladder::Machine;
 use serde_json::Value;
 use support::{errors, workload};
 
@@ -70,4 +72,49 @@ fn under_stress() {
 #[test]
 fn under_stress_with_the_world_stopped() {
     each("--snapshot stw --stress 500", cycles_went_well);
+}
+
+/// Where the machine has it. That it has not is the ladder's business, and is tested there.
+fn on_rung(rung: &str) {
+    let wish: Wish = rung.parse().expect("a rung");
+    let machine = Machine::look();
+    if let Err(why) =
+        wish.candidates().iter().map(|rung| machine.allows(rung)).reduce(Result::or).expect("some")
+    {
+        return eprintln!("skipped: {why}");
+    }
+    for settings in ["--cycle-every 1", "--stress 500"] {
+        each(&format!("--rung {rung} {settings}"), |run, result| {
+            let stands_on = result["gc"]["rung"].as_str().expect("a rung");
+            assert!(stands_on.starts_with(rung), "{run}: {stands_on}");
+            if settings.starts_with("--stress") {
+                cycles_went_well(run, result);
+            }
+        });
+    }
+}
+
+#[test]
+fn with_a_monitor() {
+    on_rung("preimage/monitor");
+}
+
+#[test]
+fn with_mprotect() {
+    on_rung("preimage/protect");
+}
+
+#[test]
+fn with_copy_on_write() {
+    on_rung("forkcow");
+}
+
+#[test]
+fn with_tracked_copy_on_write() {
+    on_rung("forkcow/async");
+}
+
+#[test]
+fn with_the_world_stopped_and_tracked() {
+    on_rung("stw/async");
 }

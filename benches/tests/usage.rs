@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{errors, workload};
+use support::{errors, workload, workload_with};
 
 #[test]
 fn wrong_arguments_exit_with_2_and_say_which() {
@@ -13,7 +13,10 @@ fn wrong_arguments_exit_with_2_and_say_which() {
         ("gcbench 0", "LIVE"),
         ("binarytrees 8 17", "THREADS"),
         ("msgmap 300 1", "TIMES"),
-        ("graph 1 5000 --snapshot never", "preimage, stw"),
+        ("graph 1 5000 --snapshot never", "preimage, forkcow or stw"),
+        ("graph 1 5000 --rung preimage/never", "signal, monitor, protect or async"),
+        ("graph 1 5000 --rung preimage/async", "afterwards"),
+        ("graph 1 5000 --rung preimage/signal/window", "user-call, call or device"),
         ("graph 1 5000 --heap-limit 0", "--heap-limit"),
     ] {
         let output = workload(arguments);
@@ -31,6 +34,19 @@ fn help_explains_each_workload() {
     for word in ["gcbench", "binarytrees", "msgmap", "graph", "--heap-limit", "--cycle-every", "--stress"] {
         assert!(text.contains(word), "{word}");
     }
+    for word in [
+        "--snapshot",
+        "forkcow",
+        "stw",
+        "monitor",
+        "protect",
+        "async",
+        "user-call",
+        "device",
+        "PALIMPSEST_RUNG",
+    ] {
+        assert!(text.contains(word), "{word}, of --rung");
+    }
 }
 
 #[test]
@@ -45,6 +61,31 @@ fn too_small_a_heap_exits_with_1_and_says_what_to_raise() {
 fn log_has_its_own_stream() {
     let output = workload("binarytrees 12 1 --cycle-every 1 --gc-log");
     assert!(output.status.success(), "{}", errors(&output));
-    assert!(!errors(&output).is_empty(), "cycles are logged");
+    let log = errors(&output);
+    let mut lines = log.lines();
+    assert!(lines.next().is_some_and(|line| line.starts_with("rung ")), "the rung comes first: {log}");
+    assert!(lines.next().is_some_and(|line| line.starts_with("cycle ")), "cycles are logged: {log}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1, "the result alone");
+}
+
+#[test]
+fn rung_is_named_by_option_or_environment() {
+    for (option, variable, rung) in [
+        ("--rung stw", "", "stw, forced by the program"),
+        ("--rung stw/none", "nonsense", "stw, forced by the program"),
+        ("", "stw", "stw, forced by PALIMPSEST_RUNG"),
+    ] {
+        let output = workload_with(&format!("binarytrees 8 1 {option}"), &[("PALIMPSEST_RUNG", variable)]);
+        assert!(output.status.success(), "{}", errors(&output));
+        let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("one JSON value");
+        assert_eq!(result["gc"]["ladder"], rung, "{option} {variable}");
+    }
+}
+
+#[test]
+fn environment_that_names_no_rung_exits_with_1_and_says_so() {
+    let output = workload_with("binarytrees 8 1", &[("PALIMPSEST_RUNG", "nonsense")]);
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    assert!(errors(&output).contains("PALIMPSEST_RUNG=nonsense"), "{}", errors(&output));
+    assert!(output.stdout.is_empty());
 }

@@ -7,9 +7,15 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs the program with these arguments, separated by spaces.
 pub fn workload(arguments: &str) -> Output {
+    workload_with(arguments, &[])
+}
+
+/// The same with these environment variables.
+pub fn workload_with(arguments: &str, variables: &[(&str, &str)]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_workload"))
         .args(arguments.split_whitespace())
         .env_remove("PEER")
+        .envs(variables.iter().copied())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

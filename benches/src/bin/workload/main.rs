@@ -47,6 +47,9 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<String, Box<dyn Error>> {
     let heap = options.configure(Heap::builder(PlainPointers)).build()?;
+    if options.gc_log {
+        eprintln!("rung {}", heap.ladder());
+    }
     let mut mutator = heap.attach(StackScan::Conservative)?;
     let start = Instant::now();
     let outcome = match options.workload {

@@ -2,8 +2,8 @@
 
 use std::num::NonZero;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use palimpsest::{HeapBuilder, PlainPointers, Snapshot};
+use clap::{Parser, Subcommand};
+use palimpsest::{HeapBuilder, PlainPointers, Wish};
 
 const MIB: usize = 1 << 20;
 
@@ -22,17 +22,30 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "MIB")]
     heap_limit: Option<NonZero<usize>>,
 
-    /// How a cycle keeps the heap as it was when it began
-    #[arg(long, global = true, value_enum, default_value = "preimage")]
-    snapshot: SnapshotChoice,
+    /// How a cycle keeps the heap as it was when it began, and how it hears of writes [default: the best that holds here]
+    ///
+    /// SNAPSHOT is one of: preimage (the write barrier saves a page before its first write), forkcow (the kernel's
+    /// copy-on-write keeps the page), stw (every thread stands still while the heap is marked).
+    ///
+    /// DELIVERY is how writes are noticed. For preimage: signal (the writing thread gets SIGBUS), monitor (a thread reads
+    /// events), protect (mprotect; the writing thread gets SIGSEGV). For forkcow and stw: async (the kernel remembers the
+    /// written pages), none.
+    ///
+    /// DOOR is the way to the userfaultfd, for signal, monitor and async: user-call (the system call, for writes by user
+    /// code only), call (the system call), device (/dev/userfaultfd).
+    ///
+    /// What is left out is chosen; what is named is used, or the program says why it cannot be. The environment variable
+    /// PALIMPSEST_RUNG does the same where this option is not given.
+    #[arg(long, global = true, value_name = "SNAPSHOT[/DELIVERY[/DOOR]]", visible_alias = "snapshot")]
+    rung: Option<Wish>,
 
     /// Start a cycle at least every so many MiB allocated [default: the collector decides]
     #[arg(long, global = true, value_name = "MIB")]
     cycle_every: Option<NonZero<usize>>,
 
-    /// Print a line about every cycle on standard error
+    /// Print the rung that the heap stands on, and a line about every cycle, on standard error
     #[arg(long, global = true)]
-    gc_log: bool,
+    pub(crate) gc_log: bool,
 
     /// A cycle every so many allocations, each verified, and what it frees poisoned: slow, for finding bugs
     #[arg(long, global = true, value_name = "ALLOCATIONS")]
@@ -94,15 +107,6 @@ pub(crate) enum Workload {
     },
 }
 
-/// The collector's ways to keep the snapshot.
-#[derive(Clone, Copy, ValueEnum)]
-enum SnapshotChoice {
-    /// Concurrently: the write barrier saves a page before its first write
-    Preimage,
-    /// Not at all: every thread stands still while the heap is marked
-    Stw,
-}
-
 impl Workload {
     /// The workload's name, as on the command line.
     pub(crate) fn name(&self) -> &'static str {
@@ -128,10 +132,9 @@ impl Workload {
 impl Options {
     /// Applies the collector's settings.
     pub(crate) fn configure(&self, mut builder: HeapBuilder<PlainPointers>) -> HeapBuilder<PlainPointers> {
-        builder = builder.snapshot(match self.snapshot {
-            SnapshotChoice::Preimage => Snapshot::Preimage,
-            SnapshotChoice::Stw => Snapshot::StopTheWorld,
-        });
+        if let Some(wish) = self.rung {
+            builder = builder.rung(wish);
+        }
         if let Some(mib) = self.heap_limit {
             builder = builder.limit(mib.get().saturating_mul(MIB));
         }
