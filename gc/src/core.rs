@@ -19,9 +19,9 @@ use palimpsest_runtime::ladder::{Footing, Rung};
 use palimpsest_runtime::mapping::{HeapMapping, Region};
 use palimpsest_runtime::mutator::Registry;
 use palimpsest_runtime::sys::event::Event;
+use palimpsest_runtime::sys::lock::Mutex;
 use palimpsest_runtime::worker::Record;
 use palimpsest_runtime::{Bytes, PAGE_SIZE, PageRange};
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 

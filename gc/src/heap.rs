@@ -10,9 +10,9 @@ use crate::options::{Chaos, Options};
 use crate::roots::{AsRoots, Handle, RootRange, RootSet, Roots};
 use crate::stats::{CycleRecord, Ledger, Listener, Stats};
 use palimpsest_runtime::ladder::{self, By, Ladder, Wish};
-use palimpsest_runtime::sys::limits;
+use palimpsest_runtime::sys::lock::Mutex;
+use palimpsest_runtime::sys::{limits, process};
 use palimpsest_runtime::{Address, Bytes};
-use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -299,8 +299,7 @@ impl<E: Embedder> HeapBuilder<E> {
         let core = Core::new(embedder, options, footing.clone(), ledger).inspect_err(|_| footing.leave())?;
         let core = Arc::new(core);
         let mut inner = Inner { core: core.clone(), collector: None };
-        let thread = std::thread::Builder::new().name("palimpsest".into());
-        let collector = thread.spawn(move || Collector::new(core).run());
+        let collector = process::start_thread("palimpsest", move || Collector::new(core).run());
         inner.collector = Some(collector.map_err(|e| Error::Thread(e.to_string()))?);
         Ok(Heap(Arc::new(inner)))
     }

@@ -15,7 +15,7 @@ use palimpsest_runtime::{Address, Bytes, PAGE_SIZE, PageRange};
 #[must_use = "the memory is open only as long as this lives"]
 #[derive(Debug)]
 pub struct KernelIo {
-    /// None where nothing is armed: in the leaf space, or on a rung that arms nothing or lets the kernel's writes through.
+    /// None where there is nothing to hold open: in the leaf space, or on a rung without a barrier.
     _pin: Option<Pinned>,
 }
 

@@ -3,7 +3,7 @@
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::barrier::DeliveryKind;
 use palimpsest_runtime::ladder::{Ladder, Snapshot};
-use parking_lot::Mutex;
+use palimpsest_runtime::sys::lock::Mutex;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Nodes, Tagged, new_node, number_of, rungs, tag};
-use palimpsest::{Address, Heap, Kind, Layout, PlainPointers, RootRange, StackScan};
+use palimpsest::{Address, DeliveryKind, Heap, Kind, Layout, PlainPointers, RootRange, StackScan};
 
 fn heap() -> palimpsest::HeapBuilder<PlainPointers> {
     Heap::builder(PlainPointers).limit(64 << 20).verify(true).poison(true)
@@ -31,6 +31,29 @@ fn a_list_on_the_stack_survives_and_garbage_does_not() {
             at = unsafe { (*at).next };
         }
         assert!(at.is_null());
+    }
+}
+
+#[test]
+fn a_heap_that_tracks_writes_counts_the_written_pages() {
+    for rung in rungs() {
+        // Nothing is poisoned or verified: those write too.
+        let nodes = Nodes::new(Heap::builder(PlainPointers).limit(64 << 20).rung(rung));
+        let tracks = nodes.heap.ladder().chosen().delivery == Some(DeliveryKind::Async);
+        let mut m = nodes.heap.attach(StackScan::None).unwrap();
+        let node = new_node(&mut m, nodes.kind, std::ptr::null_mut(), 1);
+        let _root = nodes.heap.handle(Address::from_ptr(node));
+        // A large object of 64 pages, so that its pages hold nothing else.
+        let large = m.alloc(Kind::CONSERVATIVE, 64 * 4096).unwrap().cast::<u64>();
+        let _large = nodes.heap.handle(Address::from_ptr(large.as_ptr()));
+        m.collect();
+        let quiet = m.collect().written_pages;
+        for page in 0..40 {
+            // SAFETY: words of a live object.
+            unsafe { large.add(page * 512).write(0) };
+        }
+        let written = m.collect().written_pages;
+        assert_eq!((quiet, written), if tracks { (Some(0), Some(40)) } else { (None, None) }, "{rung}");
     }
 }
 

@@ -156,3 +156,34 @@ fn threads_attach_and_leave_during_cycles() {
         });
     });
 }
+
+/// Two threads write to one object all the time, while it is armed again and again.
+#[test]
+fn a_hot_object_is_no_foreign_fault() {
+    for rung in rungs() {
+        let nodes = Nodes::new(Heap::builder(PlainPointers).limit(16 << 20).rung(rung));
+        let mut m = nodes.heap.attach(StackScan::None).unwrap();
+        let hot = m.alloc(Kind::LEAF, 64).map(|_| m.alloc(Kind::CONSERVATIVE, 64).unwrap()).unwrap();
+        let _root = nodes.heap.handle(Address::from_ptr(hot.as_ptr()));
+        let (hot, done) = (hot.as_ptr().expose_provenance(), AtomicBool::new(false));
+        std::thread::scope(|s| {
+            for k in 0..2 {
+                let (nodes, done) = (&nodes, &done);
+                s.spawn(move || {
+                    let mut m = nodes.heap.attach(StackScan::None).unwrap();
+                    let word = Address::new(hot).add(k * 8).as_ptr::<u64>();
+                    while !done.load(Relaxed) {
+                        // SAFETY: this thread's word of a live object.
+                        unsafe { word.write_volatile(word.read_volatile().wrapping_add(2)) };
+                        m.poll();
+                    }
+                });
+            }
+            for _ in 0..300 {
+                m.collect();
+            }
+            done.store(true, Relaxed);
+        });
+        assert_eq!(nodes.heap.stats().failures, 0, "{}", nodes.heap.stats());
+    }
+}

@@ -9,9 +9,10 @@ use palimpsest_runtime::barrier::{Barrier, Choice, Contents, DeliveryKind};
 use palimpsest_runtime::mapping::{Backing, HeapMapping};
 use palimpsest_runtime::sys::Errno;
 use palimpsest_runtime::worker::{OwnedPage, ReadSide, Reason, SnapshotView};
-use palimpsest_runtime::{Address, Bytes, PAGE_SIZE, PageIndex, PageRange};
+use palimpsest_runtime::{Address, Bytes, CHUNK_PAGES, CHUNK_SIZE, PAGE_SIZE, PageIndex, PageRange};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 const PAGES: u32 = 512;
 
@@ -201,4 +202,106 @@ fn pinned_pages_take_kernel_writes_and_stay_dirty_and_in_the_snapshot() {
         word(barrier, 1, 9).store(1, SeqCst);
         assert_eq!(barrier.counts().trapped, 1);
     });
+}
+
+/// A guard may be dropped by a thread in a blocking region, also while the collector takes a snapshot.
+#[test]
+fn a_pin_that_is_dropped_while_the_snapshot_begins_leaves_no_page_open() {
+    on_every_barrier(|barrier| {
+        arm_all(barrier);
+        let mut pin = Some(barrier.pin(PageRange::new(0, 1)));
+        word(barrier, 0, 0).store(7, SeqCst);
+        // Something in the next chunk to be armed, at which the pin goes.
+        word(barrier, 20, 0).store(1, SeqCst);
+        barrier.settle();
+        let choose = |chunk| {
+            if chunk == 1 {
+                drop(pin.take());
+            }
+            Choice::All
+        };
+        barrier.begin_snapshot(choose).expect("a snapshot");
+        assert!(pin.is_none());
+        word(barrier, 0, 0).store(8, SeqCst);
+        assert_eq!(of_snapshot(barrier, 0, 0), 7);
+        barrier.end_snapshot();
+    });
+}
+
+/// The kernel writes, on behalf of a thread in a blocking region, while the collector takes a snapshot.
+#[test]
+fn a_write_that_is_served_while_the_snapshot_begins_is_dirty_afterwards() {
+    on_every_barrier(|barrier| {
+        if barrier.delivery().kind() != DeliveryKind::Monitor
+            || !barrier.delivery().door().is_some_and(|door| door.sees_kernel_writes())
+        {
+            return;
+        }
+        arm_all(barrier);
+        word(barrier, 0, 0).store(1, SeqCst);
+        barrier.settle();
+        let at = barrier.heap().base().add(12 * PAGE_SIZE);
+        let choose = |_| {
+            assert_eq!(read_into(at, 5), Ok(8));
+            Choice::All
+        };
+        barrier.begin_snapshot(choose).expect("a snapshot");
+        assert_eq!(barrier.end_snapshot(), 1);
+        // The page is in the next snapshot.
+        barrier.begin_snapshot(|_| Choice::All).expect("a snapshot");
+        word(barrier, 12, 0).store(9, SeqCst);
+        assert_eq!(of_snapshot(barrier, 12, 0), 5);
+        barrier.end_snapshot();
+    });
+}
+
+/// Two threads that fault on one page: one of them finds it open. That is no fault of somebody else, however often it happens.
+#[test]
+fn writers_race_for_a_hot_page_for_ever() {
+    on_every_barrier(|barrier| {
+        let done = AtomicBool::new(false);
+        barrier.note_dirty(PageRange::new(0, 1));
+        std::thread::scope(|s| {
+            for k in 0..2 {
+                let done = &done;
+                s.spawn(move || {
+                    while !done.load(Relaxed) {
+                        word(barrier, 0, k).fetch_add(1, Relaxed);
+                    }
+                });
+            }
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(3) {
+                barrier.arm_round(|_| Choice::All).expect("armed");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            done.store(true, Relaxed);
+        });
+        assert!(barrier.counts().trapped > 100, "the page was not hot: {:?}", barrier.counts());
+    });
+}
+
+/// Recycled blocks are opened all over an armed heap: the mappings stay bounded, and the barrier whole.
+#[test]
+fn mappings_are_bounded_whatever_is_opened() {
+    let name = "mappings_are_bounded_whatever_is_opened";
+    let case = || {
+        const BLOCKS: u32 = 40_000;
+        let size = Bytes(2 * BLOCKS as usize * CHUNK_SIZE);
+        let heap = Arc::new(HeapMapping::reserve(size, Backing::Shared).expect("a heap"));
+        let barrier =
+            Barrier::new(heap, DeliveryKind::Protect, None, Bytes::mib(16)).expect("a barrier by mprotect");
+        barrier.note_dirty(PageRange::new(0, 2 * BLOCKS * CHUNK_PAGES));
+        arm_dirty(&barrier);
+        for block in 0..BLOCKS {
+            let first = 2 * block * CHUNK_PAGES;
+            barrier.open(PageRange::new(first, first + CHUNK_PAGES), Contents::Nothing);
+        }
+        assert!(!barrier.is_broken());
+        let mappings = std::fs::read_to_string("/proc/self/maps").expect("the mappings").lines().count();
+        assert!(mappings < 40_000, "{mappings} mappings");
+    };
+    if let Some(status) = common::alone(name, case) {
+        assert!(status.success(), "{status}");
+    }
 }

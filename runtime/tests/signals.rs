@@ -117,3 +117,22 @@ fn rusts_own_message_for_a_stack_overflow_still_comes() {
         assert_eq!(status.signal(), Some(libc::SIGABRT), "{status}");
     }
 }
+
+/// Rust's handler answers a signal that is not its own by taking all handlers away.
+#[test]
+fn a_signal_that_was_sent_does_not_take_the_barrier_away() {
+    let status = alone("a_signal_that_was_sent_does_not_take_the_barrier_away", || {
+        let Some(barrier) = barrier() else { return };
+        barrier.note_dirty(PageRange::new(0, 2));
+        barrier.arm_round(|_| palimpsest_runtime::barrier::Choice::All).expect("armed pages");
+        // SAFETY: sends a signal to this thread, then writes to the heap.
+        unsafe {
+            libc::raise(libc::SIGBUS);
+            barrier.heap().base().as_ptr::<u64>().write_volatile(1);
+        }
+        assert_eq!(barrier.counts().trapped, 1);
+    });
+    if let Some(status) = status {
+        assert!(status.success(), "{status}");
+    }
+}

@@ -1,6 +1,6 @@
 //! How threads ask the collector's thread for cycles and wait for them.
 
-use parking_lot::{Condvar, Mutex};
+use palimpsest_runtime::sys::lock::{Condvar, Mutex};
 
 /// Requests and how far the collector is.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use super::RootSet;
 use palimpsest_runtime::Address;
 use palimpsest_runtime::host_fork::stop_without_heap;
-use parking_lot::Mutex;
+use palimpsest_runtime::sys::lock::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

@@ -23,7 +23,7 @@ pub use sweep::{Swept, sweep_block};
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, Granules};
 use free::FreeBlocks;
 use palimpsest_runtime::Bytes;
-use parking_lot::Mutex;
+use palimpsest_runtime::sys::lock::Mutex;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -4,9 +4,11 @@
 //! bytes and then only at what is flagged. A flag is a hint to look at the chunk's page words; raising it twice
 //! costs nothing and the map never overflows.
 //!
-//! Whoever changes a word to `Open` or `Saved` raises the chunk's flag afterwards and the group's after that. The
+//! Whoever changes a word to `Open` raises the chunk's flag afterwards and the group's after that. The
 //! scan lowers the group's first, then the chunk's, and then reads the words. So a change whose flag was lowered
-//! is seen in the words, and one that is not seen raises its flags again.
+//! is seen in the words, and one that is not seen raises its flags again. A trap, whose writer may go on the moment the page
+//! is opened, raises the flags before that, with the word at `Saving`: a scan that sees such a word raises them again. And the
+//! end of a snapshot, which makes `Saved` words `Open`, raises the flags of all of them.
 
 use crate::error::Error;
 use crate::mapping::Private;

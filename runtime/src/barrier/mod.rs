@@ -146,6 +146,8 @@ pub struct Barrier {
     /// whole heap is removed, so that whoever sees a write that got through also sees this.
     broken: AtomicBool,
     handlers: Epoch,
+    /// How many calls have armed pages.
+    armings: AtomicU32,
     counters: Counters,
     /// Raised for the collector: the pool is exhausted, or the barrier broke.
     control: Event,
@@ -175,6 +177,7 @@ impl Barrier {
             phase: AtomicU32::new(Phase::Idle as u32),
             broken: AtomicBool::new(false),
             handlers: Epoch::new(),
+            armings: AtomicU32::new(0),
             counters: Counters::default(),
             control: Event::new().map_err(|errno| Error::denied("creating an eventfd", errno))?,
             delivery: delivery::make(delivery, door, &heap)?,
@@ -227,10 +230,12 @@ impl Barrier {
         // Pairs with the load in `trap`.
         self.phase.store(Phase::Snapshot as u32, Ordering::SeqCst);
         self.settle();
-        let mut full = false;
+        // What is pinned now is left open by the round, or was let go in the middle of it and armed, or let go after the round
+        // had passed it by: a guard may be dropped by a thread in a blocking region. So it is this list that is saved.
+        let pinned = self.pins.all();
         let armed = self.arm_round(choose).and_then(|armed| {
-            self.pins.for_each(|page| full = full || !self.save_pinned(page));
-            if full { Err(Error::PinnedTooMuch) } else { Ok(armed) }
+            let saved = pinned.iter().flat_map(|range| range.iter()).all(|page| self.save_pinned(page));
+            if saved { Ok(armed) } else { Err(Error::PinnedTooMuch) }
         });
         armed.inspect_err(|_| {
             self.end_snapshot();
@@ -252,8 +257,10 @@ impl Barrier {
         let used = self.pool.used();
         for slot in 0..used {
             // No handler holds this slot any more: those that could have were waited for, later ones save nothing.
-            // The page is on the dirty map since it was saved.
-            self.words[self.pool.owner(slot).0 as usize].store(PageWord::OPEN.raw(), Ordering::Release);
+            let page = self.pool.owner(slot);
+            self.word(page).store(PageWord::OPEN.raw(), Ordering::Release);
+            // A page that was saved while the snapshot began may have been passed by, and its flag lowered.
+            self.dirty.mark_chunk(page.chunk());
         }
         // A handler that came in since the first wait may have seen a stale `Saved`, and is about to open the page once more,
         // which is open. It must be gone before the page can be armed again.
@@ -284,6 +291,24 @@ impl Barrier {
     pub fn open(&self, pages: PageRange, contents: Contents) {
         self.open_in_bulk(pages, contents);
         self.dirty.mark(pages);
+        self.open_reach(pages);
+    }
+
+    /// Opens what the delivery wants to be open together with these pages.
+    fn open_reach(&self, pages: PageRange) {
+        if pages.is_empty() {
+            return;
+        }
+        let last = PageIndex(pages.end.0 - 1);
+        let before =
+            PageRange::new(self.delivery.reach(pages.start).start.0.min(pages.start.0), pages.start.0);
+        let after = PageRange::new(pages.end.0, self.delivery.reach(last).end.0.max(pages.end.0));
+        for pages in [before, after] {
+            if !pages.is_empty() {
+                self.open_in_bulk(pages, Contents::Objects);
+                self.dirty.mark(pages);
+            }
+        }
     }
 
     /// Opens pages and keeps them open until the guard drops, for a system call that writes to them: the kernel's writes
@@ -295,8 +320,7 @@ impl Barrier {
     /// If a page is pinned 65,535 times.
     pub fn pin(self: &Arc<Self>, pages: PageRange) -> Pinned {
         self.pins.add(pages);
-        self.open_in_bulk(pages, Contents::Objects);
-        self.dirty.mark(pages);
+        self.open(pages, Contents::Objects);
         Pinned { barrier: self.clone(), pages }
     }
 

@@ -10,8 +10,8 @@
 
 use crate::error::Error;
 use crate::mapping::Private;
+use crate::sys::lock::Mutex;
 use crate::unit::{PageIndex, PageRange};
-use parking_lot::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The pins of one heap.
@@ -39,8 +39,9 @@ impl Pins {
     /// If a page is pinned 65,535 times.
     pub(super) fn add(&self, pages: PageRange) {
         for page in pages.iter() {
-            let before = self.counts[page.0 as usize].fetch_add(1, Ordering::SeqCst);
-            assert!(before < u16::MAX, "a page is pinned too often: are guards leaked?");
+            let count = &self.counts[page.0 as usize];
+            let one_more = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_add(1));
+            assert!(one_more.is_ok(), "a page is pinned too often: are guards leaked?");
         }
         self.ranges.lock().push(pages);
     }
@@ -57,10 +58,8 @@ impl Pins {
         }
     }
 
-    /// All pinned pages; a page may come more than once.
-    pub(super) fn for_each(&self, mut visit: impl FnMut(PageIndex)) {
-        for range in self.ranges.lock().iter() {
-            range.iter().for_each(&mut visit);
-        }
+    /// All pinned ranges; a page may be in several.
+    pub(super) fn all(&self) -> Vec<PageRange> {
+        self.ranges.lock().clone()
     }
 }

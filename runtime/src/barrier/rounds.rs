@@ -94,6 +94,8 @@ impl Run<'_> {
         if pages.is_empty() {
             return Ok(());
         }
+        // Before a page can trap again: a thread's count of faults on it begins anew.
+        self.barrier.armings.fetch_add(1, Ordering::Relaxed);
         let result = self.barrier.delivery.arm(pages);
         let state = if result.is_ok() { PageWord::ARMED } else { PageWord::OPEN };
         if result.is_err() {

@@ -8,10 +8,10 @@ use super::delivery::asynchronous::Async;
 use super::delivery::{Delivery, DeliveryKind, Registered};
 use crate::error::Error;
 use crate::mapping::HeapMapping;
+use crate::sys::lock::Mutex;
 use crate::sys::pagemap::{Pagemap, Rearm, Regions};
 use crate::sys::uffd::Door;
 use crate::unit::{PAGE_SIZE, PageRange};
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// Follows the writes to the traced half of one heap.

@@ -4,7 +4,7 @@
 use super::word::PageWord;
 use super::{Barrier, Contents, registry};
 use crate::sys::{clock, futex, signal};
-use crate::unit::{PAGE_SIZE, PageIndex, PageRange};
+use crate::unit::{Address, PAGE_SIZE, PageIndex, PageRange};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -78,15 +78,22 @@ impl Barrier {
                         // A worker may keep the last descriptor open, and the protection up, until it has been killed.
                         futex::nap(Duration::from_millis(10));
                     }
-                    return retries_left(page);
+                    return self.retries_left(page);
                 }
                 // Saved, and perhaps not yet unprotected by the thread that saved it: help. The page is not armed again before
                 // this handler has left (`end_snapshot` waits), so this cannot undo a later arming.
                 _saved => {
-                    return self.delivery.open(PageRange::new(page.0, page.0 + 1)).is_ok() || self.give_up();
+                    let opened = self.delivery.open(PageRange::new(page.0, page.0 + 1)).is_ok();
+                    return (opened || self.give_up()) && self.retries_left(page);
                 }
             }
         }
+    }
+
+    #[cold]
+    fn retries_left(&self, page: PageIndex) -> bool {
+        let (at, _) = self.heap.span(PageRange::new(page.0, page.0 + 1));
+        retries_left(at, self.armings.load(Ordering::Relaxed))
     }
 
     /// `Armed -> Saving`: exactly one thread gets the page.
@@ -195,7 +202,8 @@ impl Barrier {
     /// [`Barrier::open`], but for the dirty map. Runs outside handlers, with signals held back: a host's handler that
     /// touched a page this thread has taken would wait for itself.
     pub(super) fn open_in_bulk(&self, pages: PageRange, contents: Contents) {
-        let armed = |p: PageIndex| self.word(p).load(Ordering::Relaxed) != PageWord::OPEN.raw();
+        // SeqCst: pairs, for a pin, with the collector's change to `Arming`.
+        let armed = |p: PageIndex| self.word(p).load(Ordering::SeqCst) != PageWord::OPEN.raw();
         if !pages.iter().any(armed) {
             return;
         }
@@ -255,7 +263,8 @@ impl Barrier {
         if pages.is_empty() {
             return;
         }
-        if self.delivery.open(pages).is_err() {
+        // A barrier that was given up protects nothing any more.
+        if !self.is_broken() && self.delivery.open(pages).is_err() {
             self.give_up();
         }
         self.counters.opened.fetch_add(pages.len().into(), Ordering::Relaxed);
@@ -268,32 +277,46 @@ impl Barrier {
     }
 }
 
-/// Faults on an open page by one thread, in quick succession, before it is taken for something else. Each takes
-/// a few microseconds; what is really a race between writers is over after one or two.
-const RETRIES: u64 = 64;
+/// Faults on a page that looks resolved, by one thread, since pages were armed the last time, before they are taken for
+/// something else. What is really a race between writers is over after one or two: the page cannot trap again before it is
+/// armed again.
+const RETRIES: u32 = 64;
 
-/// Counts this thread's faults on an open page; `false` when there were too many too quickly.
+/// Counts this thread's faults on a page that is not armed; `false` when there were too many, too quickly. `arming` differs
+/// after every arming.
 ///
-/// The counts are in a small table by thread rather than in thread-local storage, which may allocate on first use.
+/// The counts are in a small table by thread and page rather than in thread-local storage, which may allocate on first use.
 /// Two threads that share an entry reset each other's count, which costs some retries.
 #[cold]
-fn retries_left(page: PageIndex) -> bool {
+fn retries_left(page: Address, arming: u32) -> bool {
     struct Entry {
         /// Thread and page.
         who: AtomicU64,
-        /// Time of the last fault of the row (high bits) and faults so far (low 16 bits).
-        row: AtomicU64,
+        /// Which arming was the last when the count began.
+        arming: AtomicU32,
+        faults: AtomicU32,
+        /// Time of the last fault.
+        last_ns: AtomicU64,
     }
-    static TABLE: [Entry; 1024] = [const { Entry { who: AtomicU64::new(0), row: AtomicU64::new(0) } }; 1024];
-    const WINDOW_NS: u64 = 1_000_000_000;
+    static TABLE: [Entry; 1024] = [const {
+        Entry {
+            who: AtomicU64::new(0),
+            arming: AtomicU32::new(0),
+            faults: AtomicU32::new(0),
+            last_ns: AtomicU64::new(0),
+        }
+    }; 1024];
+    const QUICKLY_NS: u64 = 1_000_000_000;
 
     let thread = u64::from(clock::thread_id());
-    let who = thread << 32 | u64::from(page.0);
+    let who = (page.as_usize() / PAGE_SIZE) as u64 ^ thread << 40;
     let entry = &TABLE[(who.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize];
-    let (row, now) = (entry.row.load(Ordering::Relaxed), clock::monotonic_ns() >> 16 << 16);
-    let same = entry.who.swap(who, Ordering::Relaxed) == who && now.saturating_sub(row) < WINDOW_NS;
-    let faults = if same { (row & 0xffff) + 1 } else { 0 };
-    entry.row.store(now | faults, Ordering::Relaxed);
+    let now = clock::monotonic_ns();
+    let same = (entry.who.swap(who, Ordering::Relaxed) == who)
+        & (entry.arming.swap(arming, Ordering::Relaxed) == arming)
+        & (now.saturating_sub(entry.last_ns.swap(now, Ordering::Relaxed)) < QUICKLY_NS);
+    let faults = if same { entry.faults.load(Ordering::Relaxed) + 1 } else { 0 };
+    entry.faults.store(faults, Ordering::Relaxed);
     if faults < RETRIES {
         futex::yield_now();
         return true;

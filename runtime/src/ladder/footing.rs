@@ -33,7 +33,12 @@ impl Footing {
         match rung.delivery {
             Some(DeliveryKind::Async) => tracker = Some(Arc::new(Tracker::new(heap.clone(), rung.door)?)),
             Some(delivery) => barrier = Some(Barrier::new(heap.clone(), delivery, rung.door, preimages)?),
-            None => debug_assert_ne!(rung.snapshot, Snapshot::Preimage),
+            None if rung.snapshot == Snapshot::Preimage => {
+                return Err(Error::NoSuchRung(
+                    "preimage needs a delivery: signal, monitor or protect".into(),
+                ));
+            }
+            None => {}
         }
         Ok(Self { rung: *rung, heap, barrier, tracker })
     }

@@ -5,7 +5,7 @@ use crate::barrier::DeliveryKind;
 use crate::mapping::Backing;
 use crate::sys::pagemap::Pagemap;
 use crate::sys::uffd::{self, Door, Features};
-use crate::sys::{Errno, memory, process};
+use crate::sys::{Errno, memory, process, signal};
 use crate::unit::PAGE_SIZE;
 
 /// What this kernel offers this process at this moment.
@@ -46,10 +46,10 @@ impl Machine {
         let uffd = any(|rung| rung.delivery.is_some_and(DeliveryKind::needs_uffd));
         let scan = any(|rung| rung.delivery == Some(DeliveryKind::Async));
         let fork = any(|rung| rung.snapshot != Snapshot::StopTheWorld);
-        let uname = rustix::system::uname();
+        let (release, version) = process::kernel();
         Self {
-            release: uname.release().to_string_lossy().into_owned(),
-            version: uname.version().to_string_lossy().into_owned(),
+            release,
+            version,
             page_size: memory::page_size(),
             fork: fork.and_then(|()| can_fork()),
             doors: Door::ALL.map(|door| (door, uffd.and_then(|()| uffd::features(door)))),
@@ -125,8 +125,13 @@ impl Machine {
 
 /// Forks a child that exits at once, as a worker is forked, and waits for it.
 fn can_fork() -> Result<(), Errno> {
+    // Signals are held: a host's handler has no business in the child.
     // SAFETY: the child does nothing but exit.
-    match unsafe { process::fork() }? {
+    let forked = signal::with_signals_held(|| match unsafe { process::fork() } {
+        Ok(process::Forked::Child) => process::exit_now(0),
+        forked => forked,
+    });
+    match forked? {
         process::Forked::Child => process::exit_now(0),
         process::Forked::Parent(mut child) => match child.wait() {
             process::ChildExit::Status(0) => Ok(()),

@@ -56,6 +56,9 @@ impl fmt::Display for Missing {
                 "forking a worker answers {errno}: this kernel, sandbox or emulator does not know clone with CLONE_PIDFD \
                  and waitid (Linux 5.4), or a seccomp profile denies them"
             ),
+            Missing::MemoryFile(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => {
+                write!(f, "memfd_create answers {errno}: {}", WANT)
+            }
             Missing::MemoryFile(errno) => {
                 write!(f, "memfd_create answers {errno}: allow it (seccomp; sysctl vm.memfd_noexec)")
             }
@@ -65,8 +68,12 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
+/// For what is short, and not denied.
+const WANT: &str = "raise the number of open files (RLIMIT_NOFILE, ulimit -n; fs.file-max), or free memory";
+
 fn what_to_change(door: Door, errno: Errno) -> &'static str {
     match (door, errno) {
+        (_, Errno::MFILE | Errno::NFILE | Errno::NOMEM) => WANT,
         (Door::Device, Errno::NOENT) => {
             "there is no such node (Linux 6.1 has it; a container needs --device /dev/userfaultfd)"
         }

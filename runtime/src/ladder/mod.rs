@@ -17,6 +17,7 @@ pub use machine::Machine;
 pub use missing::Missing;
 pub use rung::{Rung, Snapshot, Wish};
 
+use crate::barrier::DeliveryKind;
 use crate::error::Error;
 use crate::unit::Bytes;
 use std::fmt;
@@ -79,10 +80,15 @@ impl Ladder {
     }
 
     /// Why the heap does less than it could elsewhere: nothing, if the first rung that was tried holds. Another way to the
-    /// same userfaultfd is not less.
+    /// same userfaultfd is not less, but for a monitor, which does not hear of the kernel's writes through each.
     pub fn degraded(&self) -> Option<String> {
         let (first, chosen) = (self.steps[0].rung, self.chosen());
-        if (first.snapshot, first.delivery) == (chosen.snapshot, chosen.delivery) {
+        let hears = |rung: Rung| {
+            rung.delivery != Some(DeliveryKind::Monitor)
+                || rung.door.is_some_and(|door| door.sees_kernel_writes())
+        };
+        let same = (first.snapshot, first.delivery) == (chosen.snapshot, chosen.delivery);
+        if same && hears(first) == hears(chosen) {
             return None;
         }
         Some(format!("{chosen} is used: {}", Reasons(&self.steps)))
@@ -160,6 +166,7 @@ impl std::error::Error for Refused {}
 /// # Errors
 /// Where none of them holds. If all were refused for one reason, such as a limit, it is that.
 pub fn climb(wish: Wish, by: By, half: Bytes, preimages: Bytes) -> Result<(Footing, Ladder), Error> {
+    wish.check().map_err(Error::NoSuchRung)?;
     let candidates = wish.candidates();
     let machine = Machine::look_for(&candidates);
     let mut steps: Vec<Step> = Vec::new();
@@ -225,6 +232,12 @@ mod tests {
         let mut steps = vec![step(closed(Door::SystemCallUserOnly, Errno::PERM)), step(None)];
         let ladder = Ladder { steps: steps.clone(), by: By::Default };
         assert_eq!(ladder.degraded(), None, "another door is not less");
+        let monitor: Wish = "preimage/monitor".parse().unwrap();
+        let [call, _, user] = monitor.candidates()[..] else { panic!("three doors") };
+        let refused = closed(Door::SystemCall, Errno::PERM);
+        let deaf = [Step { rung: call, refused }, Step { rung: user, refused: None }];
+        let ladder = Ladder { steps: deaf.into(), by: By::Builder };
+        assert!(ladder.degraded().is_some(), "a monitor that does not hear of the kernel's writes is less");
         steps[1].refused = closed(Door::SystemCall, Errno::PERM);
         steps.push(step(closed(Door::Device, Errno::ACCESS)));
         steps.push(step(None));
@@ -247,6 +260,16 @@ mod tests {
     fn what_cannot_be_is_refused_by_name() {
         let wish = "preimage/async".parse::<Wish>().unwrap_err();
         assert!(wish.contains("afterwards"), "{wish}");
+        let half = Bytes::mib(2);
+        let (protect, stw) = (Some(DeliveryKind::Protect), Snapshot::StopTheWorld);
+        for rung in [
+            Rung { snapshot: Snapshot::Preimage, delivery: None, door: None },
+            Rung { snapshot: Snapshot::Preimage, delivery: protect, door: Some(Door::Device) },
+            Rung { snapshot: stw, delivery: Some(DeliveryKind::Signal), door: None },
+        ] {
+            let refused = climb(rung.into(), By::Builder, half, half);
+            assert!(matches!(refused, Err(Error::NoSuchRung(_))), "{rung}");
+        }
         for nonsense in ["", "preimage/signal/window", "stw/signal", "preimage/protect/device", "a/b/c/d"] {
             assert!(nonsense.parse::<Wish>().is_err(), "{nonsense:?}");
         }

@@ -129,6 +129,25 @@ impl Wish {
     }
 }
 
+impl Wish {
+    /// Whether there can be such a rung anywhere.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if let (Some(snapshot), Some(delivery)) = (self.snapshot, self.delivery)
+            && !makes_sense(&(snapshot, delivery))
+        {
+            return Err(match (snapshot, delivery) {
+                (Snapshot::Preimage, Some(_)) => crate::error::Error::NotSynchronous.to_string(),
+                (Snapshot::Preimage, None) => "preimage needs a delivery: signal, monitor or protect".into(),
+                _ => format!("{snapshot} can have the delivery async, or none"),
+            });
+        }
+        if self.candidates().is_empty() {
+            return Err("only deliveries through a userfaultfd have a door".into());
+        }
+        Ok(())
+    }
+}
+
 /// Whether a snapshot can be kept with such a delivery.
 fn makes_sense((snapshot, delivery): &(Snapshot, Option<DeliveryKind>)) -> bool {
     match (snapshot, delivery) {
@@ -164,20 +183,8 @@ impl FromStr for Wish {
         if parts.next().is_some() {
             return Err("a rung is snapshot[/delivery[/door]]".into());
         }
-        if let Some(delivery) = delivery
-            && !makes_sense(&(snapshot, delivery))
-        {
-            return Err(match (snapshot, delivery) {
-                (Snapshot::Preimage, Some(_)) => crate::error::Error::NotSynchronous.to_string(),
-                (Snapshot::Preimage, None) => "preimage needs a delivery: signal, monitor or protect".into(),
-                _ => format!("{snapshot} can have the delivery async, or none"),
-            });
-        }
         let wish = Self { snapshot: Some(snapshot), delivery, door };
-        if wish.candidates().is_empty() {
-            return Err("only deliveries through a userfaultfd have a door".into());
-        }
-        Ok(wish)
+        wish.check().map(|()| wish)
     }
 }
 

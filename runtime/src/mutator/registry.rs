@@ -3,9 +3,9 @@
 use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNNING, SPINS};
 use crate::error::Error;
 use crate::sys::generation::Generation;
+use crate::sys::lock::{Mutex, MutexGuard};
 use crate::sys::signal::{self, Fault};
 use crate::sys::{clock, futex, stack};
-use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;

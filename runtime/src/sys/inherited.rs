@@ -12,7 +12,7 @@
 //! The list grows in chunks that are never given back, and is read without a lock: in the child's side of a fork, and in a
 //! handler for faults.
 
-use super::{Errno, memory};
+use super::memory;
 use crate::unit::{Address, Bytes};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -129,11 +129,13 @@ impl std::fmt::Debug for Listed {
 /// Async-signal-safe.
 pub(crate) fn disown() -> bool {
     let mut found = false;
-    let nothing = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+    let nothing = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
+    let mut has_a_place = false;
     for entry in entries() {
         match entry.kind.load(Ordering::Acquire) {
             DESCRIPTOR => {
-                replace(entry.at.load(Ordering::Relaxed) as i32, nothing.as_ref().map(AsFd::as_fd));
+                let fd = entry.at.load(Ordering::Relaxed) as i32;
+                has_a_place |= replace(fd, nothing.as_ref().map(AsFd::as_fd));
                 // Its number is an eventfd of this process's, or not in use.
                 entry.kind.store(CLAIMED, Ordering::Relaxed);
             }
@@ -148,19 +150,30 @@ pub(crate) fn disown() -> bool {
             _ => {}
         }
     }
+    if has_a_place {
+        std::mem::forget(nothing);
+    }
     found
 }
 
-/// Puts `nothing` in the place of a descriptor; without it, closes that.
-fn replace(fd: i32, nothing: Result<BorrowedFd<'_>, &Errno>) {
-    // SAFETY: while a descriptor is listed it is open, and the value that owns it belongs to a heap that nobody has here.
-    let mut old = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) });
-    let put = nothing
-        .is_ok_and(|nothing| rustix::io::dup3(nothing, &mut old, rustix::io::DupFlags::CLOEXEC).is_ok());
-    if !put {
+/// Puts `nothing` in the place of a descriptor; without it, closes that. Whether it had that very number.
+///
+/// It can have: `fork` copies the descriptors first and memory later. One that another thread opened and listed in between
+/// is listed here, and not open.
+fn replace(fd: i32, nothing: Option<BorrowedFd<'_>>) -> bool {
+    match nothing {
+        Some(nothing) if nothing.as_raw_fd() == fd => return true,
+        Some(nothing) => {
+            // SAFETY: the value that owns the number belongs to a heap that nobody has here; it stays an open descriptor.
+            let mut old = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) });
+            // In a process with one thread this cannot fail.
+            let _ = rustix::io::dup3(nothing, &mut old, rustix::io::DupFlags::CLOEXEC);
+        }
         // Better a number that is free than a parent whose memory this process can still change.
-        drop(std::mem::ManuallyDrop::into_inner(old));
+        // SAFETY: as above; nobody uses the number.
+        None => unsafe { rustix::io::close(fd) },
     }
+    false
 }
 
 /// What was a heap's at this address, in a process that this is a fork of: the place and its first and last byte.

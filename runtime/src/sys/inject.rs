@@ -36,6 +36,12 @@ pub enum Call {
     Scan,
     /// Making an eventfd.
     Event,
+    /// Installing a signal handler.
+    Handler,
+    /// Starting a thread.
+    Thread,
+    /// Waiting for a worker that has ended.
+    Wait,
     /// Forking the worker.
     Fork,
     /// Mapping the heap in the worker.
@@ -49,18 +55,25 @@ pub const CALLS: usize = Call::WorkerMap as usize + 1;
 mod switches {
     use super::{CALLS, Call};
     use crate::sys::Errno;
-    use std::sync::atomic::{AtomicI32, AtomicI64, Ordering::Relaxed};
+    use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU64, Ordering::Relaxed};
 
     static LET_THROUGH: [AtomicI64; CALLS] = [const { AtomicI64::new(0) }; CALLS];
     static FAILURES: [AtomicI64; CALLS] = [const { AtomicI64::new(0) }; CALLS];
+    static DEALT: [AtomicU64; CALLS] = [const { AtomicU64::new(0) }; CALLS];
     static ERRNO: [AtomicI32; CALLS] = [const { AtomicI32::new(0) }; CALLS];
 
     /// Lets `after` calls of this kind through, then makes `times` of them fail with `errno`.
     pub fn arm(call: Call, after: u32, times: u32, errno: Errno) {
         FAILURES[call as usize].store(0, Relaxed);
+        DEALT[call as usize].store(0, Relaxed);
         ERRNO[call as usize].store(errno.raw_os_error(), Relaxed);
         LET_THROUGH[call as usize].store(after.into(), Relaxed);
         FAILURES[call as usize].store(times.into(), Relaxed);
+    }
+
+    /// How many calls of this kind have been made to fail since it was armed.
+    pub fn failed(call: Call) -> u64 {
+        DEALT[call as usize].load(Relaxed)
     }
 
     /// Ends all failures.
@@ -80,12 +93,13 @@ mod switches {
         {
             return Ok(());
         }
+        DEALT[k].fetch_add(1, Relaxed);
         Err(Errno::from_raw_os_error(ERRNO[k].load(Relaxed)))
     }
 }
 
 #[cfg(feature = "fault-injection")]
-pub use switches::{arm, check, disarm};
+pub use switches::{arm, check, disarm, failed};
 
 /// Whether this call is to fail: never, in this build. Async-signal-safe.
 #[cfg(not(feature = "fault-injection"))]

@@ -9,6 +9,7 @@
 use super::futex;
 use std::cell::UnsafeCell;
 use std::fmt;
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -32,11 +33,11 @@ unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
 // SAFETY: as above.
 unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
 
-/// The right to use a [`Mutex`]'s value.
+/// The right to use a [`Mutex`]'s value. It stays with its thread.
 #[must_use = "the lock is free again when this drops"]
-pub struct MutexGuard<'a, T: ?Sized>(&'a Mutex<T>);
+pub struct MutexGuard<'a, T: ?Sized>(&'a Mutex<T>, PhantomData<*mut ()>);
 
-// SAFETY: a guard gives out references, as `&T` does. (It is not `Send`: that would need `T: Send`, and nobody needs it.)
+// SAFETY: a guard gives out references, as `&T` does.
 unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
 
 impl<T> Mutex<T> {
@@ -51,7 +52,7 @@ impl<T: ?Sized> Mutex<T> {
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         self.hold();
-        MutexGuard(self)
+        MutexGuard(self, PhantomData)
     }
 
     /// Takes the lock. Whoever does gives it back with [`Mutex::let_go`].
@@ -128,6 +129,37 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     }
 }
 
+/// Where threads that have a [`Mutex`] wait for a change of its value.
+#[derive(Debug, Default)]
+pub struct Condvar {
+    /// Counts notifications.
+    changes: AtomicU32,
+}
+
+impl Condvar {
+    /// Gives the lock back, waits for a notification, and takes it again. May return without one.
+    pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
+        // Whoever changes the value has the lock, and notifies after this look.
+        let seen = self.changes.load(Ordering::Relaxed);
+        // SAFETY: the guard has the lock, and has it again before anyone can use it.
+        unsafe { guard.0.let_go() };
+        futex::wait(&self.changes, seen, None);
+        guard.0.hold();
+    }
+
+    /// Wakes one thread that waits. The caller has changed the value under the lock.
+    pub fn notify_one(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        futex::wake_one(&self.changes);
+    }
+
+    /// Wakes all.
+    pub fn notify_all(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        futex::wake_all(&self.changes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +181,27 @@ mod tests {
             }
         });
         assert_eq!(*lock.lock(), 80_000);
+    }
+
+    #[test]
+    fn whoever_waits_for_a_change_is_woken() {
+        let (turn, changed) = (Mutex::new(0u32), Condvar::default());
+        std::thread::scope(|s| {
+            for own in 0..3 {
+                let (turn, changed) = (&turn, &changed);
+                s.spawn(move || {
+                    for _ in 0..2_000 {
+                        let mut turn = turn.lock();
+                        while *turn % 3 != own {
+                            changed.wait(&mut turn);
+                        }
+                        *turn += 1;
+                        changed.notify_all();
+                    }
+                });
+            }
+        });
+        assert_eq!(*turn.lock(), 6_000);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::inherited::Listed;
 use super::inject::{Call, check};
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use std::thread::JoinHandle;
 
 /// A child of this process, reaped when dropped.
 #[derive(Debug)]
@@ -173,6 +174,21 @@ pub fn has_parent(parent: Pid) -> bool {
     rustix::process::getppid() == Some(parent)
 }
 
+/// The kernel's release and version, as `uname -r` and `uname -v` print them.
+pub fn kernel() -> (String, String) {
+    let uname = rustix::system::uname();
+    (uname.release().to_string_lossy().into_owned(), uname.version().to_string_lossy().into_owned())
+}
+
+/// Starts a thread of the collector's own. It begins with all signals blocked.
+pub fn start_thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Errno> {
+    check(Call::Thread)?;
+    let thread = std::thread::Builder::new().name(name.into());
+    // A new thread has its creator's mask: a signal that comes before it could set its own would run a handler in it.
+    super::signal::with_all_blocked(|| thread.spawn(body))
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))
+}
+
 /// This process.
 pub fn own_pid() -> Pid {
     rustix::process::getpid()
@@ -216,6 +232,7 @@ impl Child {
 
 /// Waits for a child to end, and reaps it.
 fn wait_for(child: WaitId<'_>) -> Result<ChildExit, Errno> {
+    check(Call::Wait)?;
     // A child without an exit signal is waited for only when asked for with __WALL.
     let options = WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(libc::__WALL as u32);
     loop {

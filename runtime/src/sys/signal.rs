@@ -8,6 +8,7 @@
 //! that touched the heap in the middle of a save could wait for the very page that its own thread is saving.
 
 use super::Errno;
+use super::inject::{Call, check};
 use super::lock::Mutex;
 use libc::{c_int, c_void, siginfo_t};
 use std::cell::UnsafeCell;
@@ -138,19 +139,25 @@ fn put_handler(fault: Fault, place: &AtomicPtr<()>, hook: Hook) -> Result<(), Er
     // later one if the kernel refused the handler, which then never ran.
     let previous = unsafe { (*chain.place.0.get()).write(before) };
     chain.previous.store(previous, Ordering::Release);
+    // SAFETY: the handler keeps to what a handler may do.
+    let put = check(Call::Handler).and_then(|()| {
+        match unsafe { libc::sigaction(fault.number(), &our_action(), std::ptr::null_mut()) } {
+            0 => Ok(()),
+            _ => Err(last_errno()),
+        }
+    });
+    put.inspect_err(|_| chain.previous.store(std::ptr::null_mut(), Ordering::Release))
+}
+
+/// What is done about a fault's signal. Async-signal-safe.
+fn our_action() -> libc::sigaction {
     // SAFETY: all-zero is a valid sigaction; every field that counts is set below.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = on_fault as *const () as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESTART;
-    // SAFETY: the set and the action are locals of the right type; the handler keeps to what a handler may do.
-    unsafe {
-        fill_but_faults(&mut action.sa_mask);
-        if libc::sigaction(fault.number(), &action, std::ptr::null_mut()) != 0 {
-            chain.previous.store(std::ptr::null_mut(), Ordering::Release);
-            return Err(last_errno());
-        }
-    }
-    Ok(())
+    // SAFETY: the set is a local's.
+    unsafe { fill_but_faults(&mut action.sa_mask) };
+    action
 }
 
 extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
@@ -207,6 +214,12 @@ fn chain(signal: c_int, info: *mut siginfo_t, context: *mut c_void, code: c_int)
                     let handler: extern "C" fn(c_int) = std::mem::transmute(handler);
                     handler(signal);
                 }
+                if sent_by_someone {
+                    // Some handlers (Rust's own among them) answer what is not theirs by taking all handlers away, so that the
+                    // fault repeats and ends the process. A signal that was sent does not repeat: the process goes on, and is
+                    // to take its next trap.
+                    libc::sigaction(signal, &our_action(), std::ptr::null_mut());
+                }
             }
         }
     }
@@ -246,6 +259,19 @@ unsafe fn fill_but_faults(set: *mut libc::sigset_t) {
         for fault in [libc::SIGBUS, libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
             libc::sigdelset(set, fault);
         }
+    }
+}
+
+/// Calls `f` with all signals blocked in the calling thread.
+pub fn with_all_blocked<R>(f: impl FnOnce() -> R) -> R {
+    let (mut all, mut before) = (MaybeUninit::<libc::sigset_t>::uninit(), MaybeUninit::uninit());
+    // SAFETY: the set is filled before it is used; the previous mask is written before it is restored.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+        let result = f();
+        libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut());
+        result
     }
 }
 

@@ -18,10 +18,10 @@ use super::{Delivery, DeliveryKind, Registered};
 use crate::barrier::Barrier;
 use crate::error::Error;
 use crate::sys::event::{Event, wait_readable};
+use crate::sys::lock::Mutex;
 use crate::sys::uffd::Door;
-use crate::sys::{Errno, process, signal};
+use crate::sys::{Errno, process};
 use crate::unit::{PAGE_SIZE, PageIndex, PageRange};
-use parking_lot::Mutex;
 use rustix::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,19 +63,16 @@ impl Delivery for Monitor {
     }
 
     fn give_up(&self) -> Result<(), Errno> {
-        // Wakes all who wait in a fault.
-        self.registered.give_up()
+        // Wakes all who wait in a fault. The monitor's own `poll` holds on to the descriptor: it is to look again.
+        let result = self.registered.give_up();
+        self.end.raise();
+        result
     }
 
     fn start(&self, barrier: &Arc<Barrier>) -> Result<(), Error> {
         let barrier = barrier.clone();
-        let body = move || {
-            signal::block_all();
-            barrier.delivery().serve(&barrier);
-        };
-        let thread = std::thread::Builder::new().name("palimpsest-uffd".into()).spawn(body);
-        let thread = thread.map_err(|e| {
-            let errno = Errno::from_io_error(&e).unwrap_or(Errno::AGAIN);
+        let thread = process::start_thread("palimpsest-uffd", move || barrier.delivery().serve(&barrier));
+        let thread = thread.map_err(|errno| {
             Error::advise("starting the monitor thread", errno, "check RLIMIT_NPROC and pids.max")
         })?;
         *self.thread.lock() = Some(thread);
@@ -98,6 +95,7 @@ impl Delivery for Monitor {
             // Both outcomes lead to a read, which finds nothing where there is nothing: an event that was announced may be
             // gone, since the fault that it was of has been resolved by another thread.
             wait_readable([registered.uffd.as_fd(), self.end.as_fd()], Duration::from_secs(1));
+            self.end.take();
             loop {
                 // From before the event is read: whoever waits for handlers waits for this one too, which may be late with
                 // the answer to a question that is none any more.
