@@ -139,6 +139,9 @@ fn a_fault_elsewhere_is_not_taken_for_one_in_a_heap() {
     assert_eq!((end.signal(), said.as_str()), (Some(libc::SIGSEGV), ""));
 }
 
+/// Something that a child cannot do.
+type Operation<'a> = &'a dyn Fn(&mut Mutator<PlainPointers>);
+
 #[test]
 fn every_entry_point_says_so_in_a_child_and_none_hangs() {
     for rung in rungs() {
@@ -147,7 +150,7 @@ fn every_entry_point_says_so_in_a_child_and_none_hangs() {
         let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
         let list = new_list(&mut m, &nodes);
         let word = [0u64; 1];
-        let stops: [(&str, &dyn Fn(&mut Mutator<PlainPointers>)); 8] = [
+        let stops: [(&str, Operation<'_>); 8] = [
             ("Mutator::collect", &|m| _ = m.collect()),
             ("Heap::stats", &|_| _ = nodes.heap.stats()),
             ("Heap::handle", &|_| drop(nodes.heap.handle(Address::from_ptr(list)))),

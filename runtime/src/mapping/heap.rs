@@ -76,10 +76,8 @@ impl HeapMapping {
             memory::advise(base, half, Advise::DontFork)?;
             memory::advise(base.add(half.0), half, Advise::DontFork)?;
         }
-        let listed = (
-            Listed::range(Place::Heap, base, Bytes(2 * half.0)),
-            file.as_ref().map(|file| Listed::descriptor(file)),
-        );
+        let listed =
+            (Listed::range(Place::Heap, base, Bytes(2 * half.0)), file.as_ref().map(Listed::descriptor));
         Ok(Self { _listed: listed, _reserve: reserve, file, base, half, made_in: Generation::current() })
     }
 

@@ -139,8 +139,8 @@ fn put_handler(fault: Fault, place: &AtomicPtr<()>, hook: Hook) -> Result<(), Er
     // later one if the kernel refused the handler, which then never ran.
     let previous = unsafe { (*chain.place.0.get()).write(before) };
     chain.previous.store(previous, Ordering::Release);
-    // SAFETY: the handler keeps to what a handler may do.
     let put = check(Call::Handler).and_then(|()| {
+        // SAFETY: the handler keeps to what a handler may do.
         match unsafe { libc::sigaction(fault.number(), &our_action(), std::ptr::null_mut()) } {
             0 => Ok(()),
             _ => Err(last_errno()),
