@@ -111,7 +111,11 @@ fn workers_that_hardly_get_a_processor_delay_cycles_and_lose_nothing() {
     std::thread::scope(|s| {
         // At the mutators' priority, which is higher than a worker's.
         for _ in 0..2 * processors {
-            s.spawn(|| while !done.load(Relaxed) {});
+            s.spawn(|| {
+                while !done.load(Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         let nodes = Nodes::new(heap().limit(24 << 20));
         run(&nodes, 2, 10, 0);
