@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_line_takes_what_fits() {
         let mut line = Line::new();
-        write!(line, "{:#x}..{}", 4096, "end").unwrap();
+        write!(line, "{:#x}..end", 4096).unwrap();
         assert_eq!(line.as_str(), "0x1000..end");
         assert!(line.write_str(&"x".repeat(600)).is_err());
         assert_eq!(line.as_str(), "0x1000..end");
