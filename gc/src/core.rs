@@ -14,7 +14,7 @@ use crate::stats::Ledger;
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE, Geometry, Granules};
 use crate::weak::{WeakReads, WeakTables};
 use palimpsest_runtime::barrier::{Barrier, Contents, Tracker};
-use palimpsest_runtime::host_fork::{Generation, stop_without_heap};
+use palimpsest_runtime::host_fork::{Group, Home, stop_without_heap};
 use palimpsest_runtime::ladder::{Footing, Rung};
 use palimpsest_runtime::mapping::{HeapMapping, Region};
 use palimpsest_runtime::mutator::Registry;
@@ -23,7 +23,7 @@ use palimpsest_runtime::sys::lock::Mutex;
 use palimpsest_runtime::worker::Record;
 use palimpsest_runtime::{Bytes, PAGE_SIZE, PageRange};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Blocks that were never used and are made ready ahead of their use: 4 MiB, a few milliseconds of allocation.
 const FRESH_READY: usize = 64;
@@ -39,7 +39,16 @@ pub(crate) struct Core<E> {
     /// No other heap of this process has or had this number.
     pub(crate) id: u64,
     /// The process that made the heap: a child that it forks has no heap.
-    process: (u32, Generation),
+    pub(crate) process: AtomicU32,
+    pub(crate) home: Arc<Home>,
+    /// What is listed for forks; none where children have no heap.
+    pub(crate) group: Group,
+    /// The collector's thread, by its number in the kernel.
+    pub(crate) collector_thread: AtomicU32,
+    /// Whether something could not be prepared for the child that is about to be made.
+    pub(crate) fork_failed: AtomicBool,
+    /// Whether that thread is the parent's, in a child with a copy, and not yet started here.
+    pub(crate) collector_gone: AtomicBool,
     pub(crate) embedder: E,
     pub(crate) options: Options,
     pub(crate) map: Arc<HeapMapping>,
@@ -94,6 +103,7 @@ impl<E: Embedder> Core<E> {
         options: Options,
         footing: Footing,
         ledger: Ledger,
+        group: Group,
     ) -> Result<Self, Error> {
         static HEAPS: AtomicU64 = AtomicU64::new(0);
         let Footing { rung, heap: map, barrier, tracker } = footing;
@@ -101,7 +111,12 @@ impl<E: Embedder> Core<E> {
         let half_blocks = geometry.half_blocks();
         Ok(Self {
             id: HEAPS.fetch_add(1, Ordering::Relaxed),
-            process: (std::process::id(), Generation::current()),
+            process: AtomicU32::new(std::process::id()),
+            home: Arc::default(),
+            group,
+            collector_thread: AtomicU32::new(0),
+            fork_failed: AtomicBool::new(false),
+            collector_gone: AtomicBool::new(false),
             metadata: Metadata::new(2 * geometry.half.0 / GRANULE)?,
             blocks: BlockTable::new(2 * half_blocks)?,
             budget: Budget::new(options.limit),
@@ -139,13 +154,13 @@ impl<E: Embedder> Core<E> {
     ///
     /// A child is told by the generation, which counts forks, and one that was made past the C library by its number.
     pub(crate) fn is_ours(&self) -> bool {
-        !self.is_lost() && std::process::id() == self.process.0
+        !self.is_lost() && std::process::id() == self.process.load(Ordering::Relaxed)
     }
 
     /// Whether this process is a child that the C library forked of the one that made the heap: a load and a compare.
     #[inline]
     fn is_lost(&self) -> bool {
-        self.process.1.is_past()
+        self.home.is_past()
     }
 
     /// Ends a child in which an operation is called that would wait, or look at what is not there.
@@ -154,6 +169,10 @@ impl<E: Embedder> Core<E> {
         if self.is_lost() {
             stop_without_heap(operation);
         }
+    }
+
+    pub(crate) fn layouts_lock(&self) -> &Mutex<usize> {
+        &self.layouts.defined
     }
 
     /// The tables that a worker shares with this process.

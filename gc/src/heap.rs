@@ -4,18 +4,20 @@ use crate::core::Core;
 use crate::cycle::Collector;
 use crate::embedder::Embedder;
 use crate::error::Error;
+use crate::host_fork::HostFork;
 use crate::kind::{Kind, Layout};
 use crate::mutator::{Mutator, StackScan};
 use crate::options::{Chaos, Options};
 use crate::roots::{AsRoots, Handle, RootRange, RootSet, Roots};
 use crate::stats::{CycleRecord, Ledger, Listener, Stats};
+use palimpsest_runtime::host_fork::{self, Group};
 use palimpsest_runtime::ladder::{self, By, Ladder, Wish};
 use palimpsest_runtime::sys::lock::Mutex;
 use palimpsest_runtime::sys::{limits, process};
 use palimpsest_runtime::{Address, Bytes};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 /// The smallest heap limit: a few blocks for each of a few threads.
@@ -36,7 +38,8 @@ pub struct Heap<E: Embedder>(Arc<Inner<E>>);
 
 struct Inner<E: Embedder> {
     core: Arc<Core<E>>,
-    collector: Option<JoinHandle<()>>,
+    collector: Mutex<Option<JoinHandle<()>>>,
+    restarting: Mutex<()>,
 }
 
 impl<E: Embedder> Heap<E> {
@@ -123,6 +126,16 @@ impl<E: Embedder> Heap<E> {
     pub(crate) fn core(&self) -> &Arc<Core<E>> {
         &self.0.core
     }
+
+    /// What every operation looks at that is rare or may wait: ends a child without a heap; starts the collector of one that
+    /// has a copy.
+    #[inline]
+    pub(crate) fn look_around(&self, operation: &str) {
+        self.core().must_be_ours(operation);
+        if self.core().collector_gone.load(Ordering::Relaxed) {
+            self.0.restart_collector();
+        }
+    }
 }
 
 impl<E: Embedder> Clone for Heap<E> {
@@ -137,11 +150,37 @@ impl<E: Embedder> fmt::Debug for Heap<E> {
     }
 }
 
+impl<E: Embedder> Inner<E> {
+    fn start_collector(&self) -> Result<(), Error> {
+        let core = self.core.clone();
+        let collector = process::start_thread("palimpsest", move || Collector::new(core).run());
+        *self.collector.lock() = Some(collector.map_err(|e| Error::Thread(e.to_string()))?);
+        Ok(())
+    }
+
+    /// In a child that has a copy of the heap: starts the threads that it has not. That cannot be done where the child begins.
+    #[cold]
+    fn restart_collector(&self) {
+        let _restarting = self.restarting.lock();
+        if !self.core.collector_gone.load(Ordering::SeqCst) {
+            return;
+        }
+        // The parent's.
+        std::mem::forget(self.collector.lock().take());
+        let barrier = self.core.barrier.as_ref().map_or(Ok(()), |barrier| barrier.restart());
+        if let Err(why) = barrier.map_err(Error::from).and_then(|()| self.start_collector()) {
+            // Whoever needs memory would wait for it for ever.
+            process::stop(&format!("palimpsest: a child cannot go on with its copy of the heap: {why}\n"));
+        }
+        self.core.collector_gone.store(false, Ordering::SeqCst);
+    }
+}
+
 impl<E: Embedder> Drop for Inner<E> {
     fn drop(&mut self) {
         if !self.core.is_ours() {
             // A child of the process that made the heap: there is no collector's thread here, and no heap.
-            std::mem::forget((self.core.clone(), self.collector.take()));
+            std::mem::forget((self.core.clone(), self.collector.lock().take()));
             return;
         }
         self.core.mailbox.shut_down();
@@ -150,7 +189,11 @@ impl<E: Embedder> Drop for Inner<E> {
             // Perhaps the collector is waiting for a worker.
             barrier.control().raise();
         }
-        if let Some(collector) = self.collector.take()
+        if self.core.collector_gone.load(Ordering::Relaxed) {
+            std::mem::forget(self.collector.lock().take());
+        }
+        let collector = self.collector.lock().take();
+        if let Some(collector) = collector
             // A listener may drop the last handle, on the collector's own thread.
             && collector.thread().id() != std::thread::current().id()
         {
@@ -274,6 +317,20 @@ impl<E: Embedder> HeapBuilder<E> {
         self
     }
 
+    /// What children have of the heap that the process forks; by default nothing. [`HostFork::Copy`] says what a copy costs.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use palimpsest::{Heap, HostFork, PlainPointers};
+    /// let heap = Heap::builder(PlainPointers).limit(16 << 20).host_fork(HostFork::Copy).build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn host_fork(mut self, policy: HostFork) -> Self {
+        self.options.host_fork = policy;
+        self
+    }
+
     /// Makes the heap and starts its collector's thread.
     ///
     /// # Errors
@@ -294,13 +351,20 @@ impl<E: Embedder> HeapBuilder<E> {
             None => ladder::from_environment()?
                 .map_or((Wish::default(), By::Default), |wish| (wish, By::Environment)),
         };
-        let (footing, ladder) = ladder::climb(wish, by, half, options.preimage_limit())?;
-        let ledger = Ledger::new(ladder, listener);
-        let core = Core::new(embedder, options, footing.clone(), ledger).inspect_err(|_| footing.leave())?;
+        let copies = options.host_fork == HostFork::Copy;
+        let group = if copies { Group::new() } else { Group::NONE };
+        let core = group.with(|| {
+            let (footing, ladder) = ladder::climb(wish, by, half, options.preimage_limit())?;
+            let ledger = Ledger::new(ladder, listener);
+            Core::new(embedder, options, footing.clone(), ledger, group).inspect_err(|_| footing.leave())
+        })?;
         let core = Arc::new(core);
-        let mut inner = Inner { core: core.clone(), collector: None };
-        let collector = process::start_thread("palimpsest", move || Collector::new(core).run());
-        inner.collector = Some(collector.map_err(|e| Error::Thread(e.to_string()))?);
+        let inner = Inner { core: core.clone(), collector: Mutex::default(), restarting: Mutex::default() };
+        inner.start_collector()?;
+        if copies {
+            let core: Weak<Core<E>> = Arc::downgrade(&core);
+            host_fork::copy(core);
+        }
         Ok(Heap(Arc::new(inner)))
     }
 }

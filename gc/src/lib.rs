@@ -45,7 +45,14 @@
 //!
 //! # Forks
 //!
-//! The heap is not inherited by children of the process: after a `fork` the child must not touch it.
+//! A child that the process forks never shares a heap with it. By default it has none ([`HostFork::NoHeap`]): it calls `exec`,
+//! or makes a heap of its own. [`Heap::attach`] is an error there, handles, mutators and the heap itself may be dropped, and
+//! whoever touches an object or calls anything else is ended with a message that says why. The parent does not notice.
+//!
+//! With [`HostFork::Copy`] the child has a private copy, and goes on collecting; the parent's threads wait while it is made.
+//!
+//! Both hold for the C library's `fork`, whose handlers (`pthread_atfork`) do what is needed. Children of `vfork` and
+//! `posix_spawn` call `exec` at once. A child of a raw `clone` has no heap, and no message: its fault is a plain `SIGSEGV`.
 #![cfg(target_os = "linux")]
 
 #[doc = include_str!("../../README.md")]
@@ -61,6 +68,7 @@ mod cycle;
 mod embedder;
 mod error;
 mod heap;
+mod host_fork;
 mod kernel_io;
 mod kind;
 mod local;
@@ -78,6 +86,7 @@ mod weak;
 pub use embedder::{Embedder, PlainPointers};
 pub use error::{Error, OutOfMemory};
 pub use heap::{Heap, HeapBuilder};
+pub use host_fork::HostFork;
 pub use kernel_io::KernelIo;
 pub use kind::{Kind, Layout};
 pub use mutator::{Mutator, StackScan};

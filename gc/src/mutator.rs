@@ -201,7 +201,7 @@ impl<E: Embedder> Mutator<E> {
     /// Makes a full cycle that begins after this call, waits until it has ended, and returns its record. A cycle that fails is
     /// followed by another.
     pub fn collect(&mut self) -> CycleRecord {
-        self.core().must_be_ours("Mutator::collect");
+        self.heap.look_around("Mutator::collect");
         loop {
             let ticket = self.core().mailbox.request();
             self.wait(ticket);
@@ -219,7 +219,7 @@ impl<E: Embedder> Mutator<E> {
     #[cold]
     #[inline(never)]
     fn alloc_slow(&mut self, kind: Kind, bytes: usize) -> Result<NonNull<u8>, OutOfMemory> {
-        self.core().must_be_ours("Mutator::alloc");
+        self.heap.look_around("Mutator::alloc");
         self.poll();
         self.stress();
         if bytes > SMALL_MAX {
@@ -368,7 +368,7 @@ impl<E: Embedder> Mutator<E> {
     #[cold]
     #[inline(never)]
     fn alloc_large(&mut self, kind: Kind, bytes: usize, zeroed: bool) -> Result<NonNull<u8>, OutOfMemory> {
-        self.core().must_be_ours("Mutator::alloc");
+        self.heap.look_around("Mutator::alloc");
         self.poll();
         self.stress();
         let leaf = kind == Kind::LEAF;

@@ -1,5 +1,6 @@
 //! What an embedder can choose.
 
+use crate::host_fork::HostFork;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::ladder::Wish;
 use palimpsest_runtime::sys::clock;
@@ -39,6 +40,8 @@ pub(crate) struct Options {
     /// Which rungs to try, where the embedder forces one.
     pub(crate) rung: Option<Wish>,
     pub(crate) cycle_every: Option<Bytes>,
+    /// What children have of the heap.
+    pub(crate) host_fork: HostFork,
     pub(crate) preimage_limit: Option<Bytes>,
     /// A cycle every so many allocations, verified.
     pub(crate) stress: Option<u64>,
@@ -63,6 +66,7 @@ impl Options {
             limit,
             rung: None,
             cycle_every: None,
+            host_fork: HostFork::default(),
             preimage_limit: None,
             stress: None,
             poison: false,

@@ -326,6 +326,20 @@ impl Ledger {
         }
     }
 
+    /// Before a fork whose child gets a copy.
+    pub(crate) fn hold(&self) {
+        self.totals.hold();
+    }
+
+    /// After it, on both sides.
+    ///
+    /// # Safety
+    /// Held by this thread or the one that it is the image of.
+    pub(crate) unsafe fn let_go(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.totals.let_go() };
+    }
+
     /// Bytes that are live after this cycle: what it marked, or, if it failed, what the last one did.
     pub(crate) fn last_live(&self, record: &CycleRecord) -> u64 {
         let mut totals = self.totals.lock();

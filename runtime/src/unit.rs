@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Bytes in a page. The barrier works on the kernel's base pages; [`crate::probe`] refuses kernels built with
+/// Bytes in a page. The barrier works on the kernel's base pages; [`crate::ladder`] refuses kernels built with
 /// another size, for which none of this has been measured.
 pub const PAGE_SIZE: usize = 4096;
 

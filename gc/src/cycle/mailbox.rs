@@ -18,6 +18,10 @@ struct State {
     /// A cycle is wanted that begins after so many have begun.
     wanted: u64,
     shutdown: bool,
+    /// Whether the collector's thread waits for a request.
+    idle: bool,
+    /// Threads that want to fork, for which no cycle begins.
+    forks: u32,
 }
 
 /// A cycle that was asked for: the one with this number, or a later one, will have begun after the request.
@@ -60,9 +64,14 @@ impl Mailbox {
     /// The collector's side: waits for a request and begins the cycle. `None`: the heap is going away.
     pub(crate) fn next(&self) -> Option<u64> {
         let mut state = self.state.lock();
-        while state.wanted <= state.begun && !state.shutdown {
+        while (state.wanted <= state.begun || state.forks > 0) && !state.shutdown {
+            state.idle = true;
+            if state.forks > 0 {
+                self.to_threads.notify_all();
+            }
             self.to_collector.wait(&mut state);
         }
+        state.idle = false;
         if state.shutdown {
             return None;
         }
@@ -86,6 +95,56 @@ impl Mailbox {
     /// Whether the heap is going away.
     pub(crate) fn is_shut_down(&self) -> bool {
         self.state.lock().shutdown
+    }
+
+    /// Before a fork whose child gets a copy: waits until the collector rests, and has it rest until [`Mailbox::go_on`].
+    /// Threads go on asking for cycles. `false`: the heap is going away, and nothing rests.
+    pub(crate) fn rest(&self) -> bool {
+        let mut state = self.state.lock();
+        state.forks += 1;
+        while !state.idle && !state.shutdown {
+            self.to_threads.wait(&mut state);
+        }
+        if state.shutdown {
+            state.forks -= 1;
+        }
+        !state.shutdown
+    }
+
+    /// Lets the collector go on.
+    pub(crate) fn go_on(&self) {
+        self.state.lock().forks -= 1;
+        self.to_collector.notify_all();
+    }
+
+    /// While it rests: takes the lock. `false`: the heap is going away.
+    pub(crate) fn hold(&self) -> bool {
+        self.state.hold();
+        // SAFETY: held.
+        unsafe { !self.state.held().shutdown }
+    }
+
+    /// Gives the lock back, in the parent.
+    ///
+    /// # Safety
+    /// Held by this thread.
+    pub(crate) unsafe fn let_go(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.state.let_go() };
+    }
+
+    /// Gives the lock back in the child. Its collector, which is not started so far, rests. Async-signal-safe.
+    ///
+    /// # Safety
+    /// Held by the thread that this one is the image of.
+    pub(crate) unsafe fn begin_anew(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            let state = self.state.held();
+            state.forks = 0;
+            state.idle = true;
+            self.state.let_go();
+        }
     }
 
     /// Ends the collector's thread.

@@ -26,7 +26,7 @@ use fork_cow::ForkCow;
 use palimpsest_runtime::ladder::Snapshot;
 use palimpsest_runtime::mutator::{MutatorState, StoppedWorld};
 use palimpsest_runtime::sys::process::StopOnUnwind;
-use palimpsest_runtime::sys::signal;
+use palimpsest_runtime::sys::{clock, signal};
 use palimpsest_runtime::worker::Failure;
 use palimpsest_runtime::{Bytes, CHUNK_PAGES, PageRange};
 use preimage::Preimage;
@@ -70,6 +70,7 @@ impl<E: Embedder> Collector<E> {
     pub(crate) fn run(mut self) {
         // The host's handlers have no business in this thread, nor in the workers it forks.
         signal::block_all();
+        self.core.collector_thread.store(clock::thread_id(), Ordering::Relaxed);
         // A collector that panics has found its own state to be wrong, and all threads would wait for it for ever.
         let _stop = StopOnUnwind;
         let core = self.core.clone();
@@ -156,7 +157,7 @@ fn stop<'a, E: Embedder>(core: &'a Core<E>, record: &mut CycleRecord) -> (Stoppe
     let start = Instant::now();
     let world = core.registry.stop_world();
     record.stop_ms = ms(start.elapsed());
-    retire_all(core, &world);
+    retire_all(core);
     if let Some(tracker) = &core.tracker {
         let pages = PageRange::new(0, core.traced.used_end().0 * CHUNK_PAGES);
         match tracker.take_written(pages, |_| {}) {
@@ -169,7 +170,7 @@ fn stop<'a, E: Embedder>(core: &'a Core<E>, record: &mut CycleRecord) -> (Stoppe
 
 /// With the world stopped: takes all threads' blocks away, so that a snapshot has no half-filled run, and counts what was
 /// allocated.
-fn retire_all<E: Embedder>(core: &Core<E>, _world: &StoppedWorld<'_>) {
+pub(crate) fn retire_all<E: Embedder>(core: &Core<E>) {
     let mut allocated = 0;
     for local in core.locals.lock().iter() {
         // SAFETY: the world is stopped.

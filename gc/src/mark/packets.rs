@@ -40,10 +40,10 @@ pub(crate) struct Packets {
 impl Packets {
     pub(crate) fn new(packets: usize, blocks: u32) -> Result<Self, Error> {
         Ok(Self {
-            packets: Shared::new("palimpsest-packets", packets)?,
-            heads: Shared::new("palimpsest-packet-lists", 3)?,
-            rescan: Shared::new("palimpsest-rescan", blocks as usize)?,
-            overflowed: Shared::new("palimpsest-overflow", 1)?,
+            packets: Shared::scratch("palimpsest-packets", packets)?,
+            heads: Shared::scratch("palimpsest-packet-lists", 3)?,
+            rescan: Shared::scratch("palimpsest-rescan", blocks as usize)?,
+            overflowed: Shared::scratch("palimpsest-overflow", 1)?,
         })
     }
 

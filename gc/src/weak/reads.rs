@@ -38,8 +38,8 @@ pub(crate) struct WeakReads {
 impl WeakReads {
     pub(crate) fn new() -> Result<Self, Error> {
         Ok(Self {
-            state: Shared::new("palimpsest-weak-state", 2)?,
-            slots: Shared::new("palimpsest-weak-reads", CAPACITY as usize)?,
+            state: Shared::scratch("palimpsest-weak-state", 2)?,
+            slots: Shared::scratch("palimpsest-weak-reads", CAPACITY as usize)?,
             phase: AtomicU32::new(Phase::Idle as u32),
             recent: [const { AtomicUsize::new(0) }; RECENT],
         })

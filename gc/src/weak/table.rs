@@ -9,7 +9,7 @@ use crate::embedder::Embedder;
 use crate::error::{Error, OutOfMemory};
 use crate::heap::Heap;
 use crate::mutator::Mutator;
-use palimpsest_runtime::host_fork::{Generation, stop_without_heap};
+use palimpsest_runtime::host_fork::{Group, Home, stop_without_heap};
 use palimpsest_runtime::mapping::Private;
 use palimpsest_runtime::sys::lock::Mutex;
 use palimpsest_runtime::{Address, Bytes};
@@ -33,11 +33,14 @@ struct Slots {
     removed: usize,
     /// Changes when the slots are laid out anew.
     generation: u64,
+    /// The heap's.
+    group: Group,
 }
 
 impl Slots {
-    fn new(capacity: usize, generation: u64) -> Result<Self, Error> {
-        Ok(Self { slots: Private::new(capacity)?, live: 0, removed: 0, generation })
+    fn new(capacity: usize, generation: u64, group: Group) -> Result<Self, Error> {
+        let slots = group.with(|| Private::new(capacity))?;
+        Ok(Self { slots, live: 0, removed: 0, generation, group })
     }
 
     /// The slots to look at for a hash, in order. There is always an empty one.
@@ -65,7 +68,7 @@ impl Slots {
             return Ok(());
         }
         let capacity = (self.live * 3).next_power_of_two().max(LEAST);
-        let mut larger = Slots::new(capacity, self.generation + 1)?;
+        let mut larger = Slots::new(capacity, self.generation + 1, self.group)?;
         for [hash, object] in self.slots.iter() {
             let object = object.load(Relaxed);
             if object > REMOVED {
@@ -95,17 +98,48 @@ type Table = Arc<Mutex<Slots>>;
 
 /// All weak tables of a heap.
 #[derive(Debug, Default)]
-pub(crate) struct WeakTables(Mutex<Vec<Weak<Mutex<Slots>>>>);
+pub(crate) struct WeakTables {
+    all: Mutex<Vec<Weak<Mutex<Slots>>>>,
+    /// Those that are held for a fork.
+    held: Mutex<Vec<Table>>,
+}
 
 impl WeakTables {
     fn register(&self, table: &Table) {
-        self.0.lock().push(Arc::downgrade(table));
+        self.all.lock().push(Arc::downgrade(table));
+    }
+
+    /// Before a fork whose child gets a copy: takes the locks of all tables, and of the list. None goes away meanwhile.
+    pub(crate) fn hold(&self) {
+        self.all.hold();
+        // SAFETY: held.
+        let tables: Vec<Table> = unsafe { self.all.held() }.iter().filter_map(Weak::upgrade).collect();
+        tables.iter().for_each(|table| table.hold());
+        *self.held.lock() = tables;
+    }
+
+    /// After all else, in the parent.
+    pub(crate) fn forget_held(&self) {
+        let tables = std::mem::take(&mut *self.held.lock());
+        drop(tables);
+    }
+
+    /// Gives the locks back, on both sides. Async-signal-safe.
+    ///
+    /// # Safety
+    /// Held by this thread or the one that it is the image of.
+    pub(crate) unsafe fn let_go(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            self.held.lock().iter().for_each(|table| table.let_go());
+            self.all.let_go();
+        }
     }
 
     /// Removes the entries of dead objects from all tables.
     pub(crate) fn clear(&self, is_dead: impl Fn(Address) -> bool) {
         let tables: Vec<Table> = {
-            let mut tables = self.0.lock();
+            let mut tables = self.all.lock();
             tables.retain(|table| table.strong_count() > 0);
             tables.iter().filter_map(Weak::upgrade).collect()
         };
@@ -133,16 +167,16 @@ pub struct WeakTable {
     table: Table,
     /// The heap it was made for, to refuse mutators of another.
     heap: u64,
-    made_in: Generation,
+    home: Arc<Home>,
 }
 
 impl WeakTable {
     /// An empty table of this heap.
     pub fn new<E: Embedder>(heap: &Heap<E>) -> Result<Self, Error> {
         heap.core().must_be_ours("WeakTable::new");
-        let table = Arc::new(Mutex::new(Slots::new(LEAST, 0)?));
+        let table = Arc::new(Mutex::new(Slots::new(LEAST, 0, heap.core().group)?));
         heap.core().weak_tables.register(&table);
-        Ok(Self { table, heap: heap.core().id, made_in: Generation::current() })
+        Ok(Self { table, heap: heap.core().id, home: heap.core().home.clone() })
     }
 
     /// An object with this hash for which `eq` holds. It is alive, and stays so if it is reachable from a root at the
@@ -227,7 +261,7 @@ impl WeakTable {
     }
 
     fn must_be_ours(&self) {
-        if self.made_in.is_past() {
+        if self.home.is_past() {
             stop_without_heap("WeakTable");
         }
     }
@@ -246,7 +280,7 @@ mod tests {
 
     #[test]
     fn entries_survive_growth_and_dead_ones_go() {
-        let mut slots = Slots::new(LEAST, 0).unwrap();
+        let mut slots = Slots::new(LEAST, 0, Group::NONE).unwrap();
         for k in 1..=5_000u64 {
             slots.make_room().unwrap();
             slots.insert(k % 100, k * 16);
@@ -268,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_table_of_removed_entries_is_laid_out_anew_instead_of_growing() {
-        let mut slots = Slots::new(LEAST, 0).unwrap();
+        let mut slots = Slots::new(LEAST, 0, Group::NONE).unwrap();
         for k in 1..=100_000u64 {
             slots.make_room().unwrap();
             slots.insert(k, k * 16);

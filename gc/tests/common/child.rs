@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 
 /// Seconds that a child may take: one that hangs is killed by `SIGALRM`.
 const PATIENCE: u32 = 60;
@@ -50,4 +50,15 @@ pub fn in_child<T>(value: T, f: impl FnOnce(T) -> i32) -> (T, ExitStatus, String
 /// Whether a child was stopped for using a heap that it has not, with a message.
 pub fn is_stopped_by(end: ExitStatus, said: &str) -> bool {
     matches!(end.signal(), Some(libc::SIGSEGV | libc::SIGABRT)) && said.contains("A child has no heap")
+}
+
+/// Has a test run in a process of its own, where no other makes heaps meanwhile. Whether this is that process.
+pub fn alone(name: &str) -> bool {
+    if std::env::args().any(|arg| arg == "--exact") {
+        return true;
+    }
+    let this = std::env::current_exe().expect("this test's program");
+    let status = Command::new(this).args(["--exact", name, "--nocapture"]).status().expect("this test again");
+    assert!(status.success());
+    false
 }

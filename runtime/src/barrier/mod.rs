@@ -81,7 +81,7 @@ use crate::error::Error;
 use crate::mapping::{HeapMapping, Region, Shared};
 use crate::sys::event::Event;
 use crate::sys::uffd::Door;
-use crate::sys::{futex, process};
+use crate::sys::{Errno, futex, process};
 use crate::unit::{Bytes, PAGE_SIZE, PageIndex, PageRange};
 use dirty::DirtyMap;
 use epoch::Epoch;
@@ -170,7 +170,7 @@ impl Barrier {
     ) -> Result<Arc<Self>, Error> {
         let pages = heap.half().0 / PAGE_SIZE;
         let barrier = Arc::new(Self {
-            words: Shared::new("palimpsest-pages", pages)?,
+            words: Shared::scratch("palimpsest-pages", pages)?,
             dirty: DirtyMap::new(pages)?,
             pins: Pins::new(pages)?,
             pool: Pool::new(pool_limit, pages)?,
@@ -267,6 +267,47 @@ impl Barrier {
         self.handlers.synchronize();
         self.pool.reset();
         used
+    }
+
+    /// Before a fork whose child gets a copy of the heap: takes the locks that any thread may hold.
+    pub fn hold(&self) {
+        self.pins.hold();
+    }
+
+    /// After it, on both sides. Async-signal-safe.
+    ///
+    /// # Safety
+    /// Held by this thread or the one that it is the image of.
+    pub unsafe fn let_go(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.pins.let_go() };
+    }
+
+    /// In a child that has a copy of the heap: no page is armed, all may be dirty, and writes to this process's pages are
+    /// noticed from now on. Async-signal-safe.
+    ///
+    /// # Errors
+    /// Where the kernel denies what the delivery needs.
+    pub fn begin_anew(self: &Arc<Self>) -> Result<(), Errno> {
+        // The words are zeroes, which is `Open`. Whoever was in a handler was another thread.
+        self.handlers.reset();
+        self.pool.begin_anew();
+        self.phase.store(Phase::Idle as u32, Ordering::SeqCst);
+        let watched = self.delivery.begin_anew();
+        if !self.is_broken() {
+            watched?;
+        }
+        registry::keep(self);
+        self.dirty.mark(PageRange::new(0, self.words.len() as u32));
+        Ok(())
+    }
+
+    /// The same, later, with ordinary code: starts the threads that the barrier has.
+    ///
+    /// # Errors
+    /// Where one cannot be started.
+    pub fn restart(self: &Arc<Self>) -> Result<(), Error> {
+        self.delivery.start(self)
     }
 
     /// Whether writers wait because the pre-image pool is used up.

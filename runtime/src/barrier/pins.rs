@@ -58,6 +58,20 @@ impl Pins {
         }
     }
 
+    /// Before a fork whose child gets a copy.
+    pub(super) fn hold(&self) {
+        self.ranges.hold();
+    }
+
+    /// After it, on both sides. Pins of threads that the child has not are never taken back there: their pages stay open.
+    ///
+    /// # Safety
+    /// Held by this thread or the one that it is the image of.
+    pub(super) unsafe fn let_go(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.ranges.let_go() };
+    }
+
     /// All pinned ranges; a page may be in several.
     pub(super) fn all(&self) -> Vec<PageRange> {
         self.ranges.lock().clone()

@@ -33,7 +33,7 @@ impl Pool {
     pub(super) fn new(limit: Bytes, pages: usize) -> Result<Self, Error> {
         let slots = (limit.0 / PAGE_SIZE).clamp(1, pages);
         Ok(Self {
-            images: Shared::new("palimpsest-preimages", slots)?,
+            images: Shared::scratch("palimpsest-preimages", slots)?,
             owners: Private::new(slots)?,
             next: AtomicU32::new(0),
             exhausted: AtomicBool::new(false),
@@ -93,6 +93,13 @@ impl Pool {
         let keep = used.max(populated - populated / 4).max(KEEP.min(populated));
         self.images.release(keep as usize, populated as usize);
         self.populated.store(keep, Ordering::Relaxed);
+        self.exhausted.store(false, Ordering::Release);
+        self.next.store(0, Ordering::Release);
+    }
+
+    /// In a child whose images are new memory: nothing is stored. Async-signal-safe.
+    pub(super) fn begin_anew(&self) {
+        self.populated.store(0, Ordering::Relaxed);
         self.exhausted.store(false, Ordering::Release);
         self.next.store(0, Ordering::Release);
     }

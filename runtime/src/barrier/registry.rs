@@ -60,6 +60,14 @@ pub(super) fn begin_anew() {
     after_fork();
 }
 
+/// In a child that has a copy of the barrier's heap: it is there again, with the share that was leaked. Async-signal-safe.
+pub(super) fn keep(barrier: &Arc<Barrier>) {
+    // There are as many places as in the parent.
+    if let Some(free) = BARRIERS.iter().find(|b| b.load(Ordering::Relaxed).is_null()) {
+        free.store(Arc::as_ptr(barrier).cast_mut(), Ordering::SeqCst);
+    }
+}
+
 /// Calls `f` with the barrier whose traced half holds the address. Async-signal-safe.
 #[inline]
 pub(super) fn with_barrier<R>(address: usize, f: impl FnOnce(&Barrier) -> R) -> Option<R> {

@@ -8,6 +8,7 @@ use super::delivery::asynchronous::Async;
 use super::delivery::{Delivery, DeliveryKind, Registered};
 use crate::error::Error;
 use crate::mapping::HeapMapping;
+use crate::sys::Errno;
 use crate::sys::lock::Mutex;
 use crate::sys::pagemap::{Pagemap, Rearm, Regions};
 use crate::sys::uffd::Door;
@@ -39,6 +40,15 @@ impl Tracker {
     /// The delivery, for its door and kind.
     pub fn delivery(&self) -> &dyn Delivery {
         &self.delivery
+    }
+
+    /// In a child that has a copy of the heap: all of its pages count as written. Async-signal-safe.
+    ///
+    /// # Errors
+    /// Where the kernel denies what the tracker needs.
+    pub fn begin_anew(&self) -> Result<(), Errno> {
+        self.pagemap.reopen()?;
+        self.delivery.begin_anew()
     }
 
     /// Arms pages, whether they were written or not.

@@ -13,8 +13,8 @@
 //! thread reaches no safepoint and all others wait for it.
 
 use crate::error::Error;
-use crate::sys::generation::Generation;
-use crate::sys::inherited::{Listed, Place};
+use crate::sys::generation::Home;
+use crate::sys::inherited::Listed;
 use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, CHUNK_SIZE, PageRange};
 use memmap2::MmapMut;
@@ -45,8 +45,8 @@ impl fmt::Display for Backing {
 /// The reserved range of one heap.
 #[derive(Debug)]
 pub struct HeapMapping {
-    // Dropped before what they list.
-    _listed: (Listed, Option<Listed>),
+    // Dropped before what it lists.
+    _listed: Listed,
     /// Owns the whole range; a file is mapped over the traced half, if there is one.
     _reserve: MmapMut,
     /// The file behind a shared traced half.
@@ -54,7 +54,7 @@ pub struct HeapMapping {
     base: Address,
     /// Length of each half; a multiple of `ALIGN`.
     half: Bytes,
-    made_in: Generation,
+    home: Home,
 }
 
 impl HeapMapping {
@@ -76,9 +76,8 @@ impl HeapMapping {
             memory::advise(base, half, Advise::DontFork)?;
             memory::advise(base.add(half.0), half, Advise::DontFork)?;
         }
-        let listed =
-            (Listed::range(Place::Heap, base, Bytes(2 * half.0)), file.as_ref().map(Listed::descriptor));
-        Ok(Self { _listed: listed, _reserve: reserve, file, base, half, made_in: Generation::current() })
+        let listed = Listed::heap(base, Bytes(2 * half.0), file.as_ref().map(AsFd::as_fd));
+        Ok(Self { _listed: listed, _reserve: reserve, file, base, half, home: Home::new() })
     }
 
     /// Where the heap, and its traced half, begins.
@@ -95,7 +94,12 @@ impl HeapMapping {
 
     /// Whether this process is a fork of the one whose heap this is: then nothing of it is here.
     pub fn is_lost(&self) -> bool {
-        self.made_in.is_past()
+        self.home.is_past()
+    }
+
+    /// In a child that has a copy: it is this process's. Async-signal-safe.
+    pub fn begin_anew(&self) {
+        self.home.move_here();
     }
 
     /// What the traced half is made of.

@@ -4,7 +4,7 @@
 //! the tables, maps their files itself ([`Region`]).
 
 use crate::error::Error;
-use crate::sys::inherited::{Listed, Place};
+use crate::sys::inherited::Listed;
 use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, PAGE_SIZE};
 use memmap2::{MmapMut, MmapRaw};
@@ -43,8 +43,8 @@ pub struct Region<'a> {
 /// A table that parent and workers share.
 #[derive(Debug)]
 pub struct Shared<T> {
-    // Dropped before what they list.
-    _listed: [Listed; 2],
+    // Dropped before what it lists.
+    _listed: Listed,
     map: MmapRaw,
     fd: OwnedFd,
     /// `len` values of `T` fit into `map`.
@@ -55,13 +55,22 @@ pub struct Shared<T> {
 impl<T: Zeroed> Shared<T> {
     /// A table of `len` zeroes, under a name that `/proc/PID/maps` shows.
     pub fn new(name: &str, len: usize) -> Result<Self, Error> {
+        Self::make(name, len, false)
+    }
+
+    /// The same, for what means nothing between cycles: a child that the host forks begins with zeroes, also where it has a
+    /// copy of the heap.
+    pub fn scratch(name: &str, len: usize) -> Result<Self, Error> {
+        Self::make(name, len, true)
+    }
+
+    fn make(name: &str, len: usize, is_scratch: bool) -> Result<Self, Error> {
         let bytes = bytes_for::<T>(len);
         let fd = memory::memfd(name, bytes)?;
         let map = memory::map_file(fd.as_fd(), bytes)?;
         // SAFETY: the whole of a mapping made here.
         unsafe { memory::advise(Address::from_ptr(map.as_ptr()), bytes, Advise::DontFork) }?;
-        let listed =
-            [Listed::range(Place::Table, Address::from_ptr(map.as_ptr()), bytes), Listed::descriptor(&fd)];
+        let listed = Listed::shared(Address::from_ptr(map.as_ptr()), bytes, fd.as_fd(), is_scratch);
         Ok(Self { _listed: listed, map, fd, len, of: std::marker::PhantomData })
     }
 
@@ -116,7 +125,7 @@ impl<T: Zeroed> Private<T> {
         let map = memory::map_private(bytes)?;
         // SAFETY: the whole of a mapping made here.
         unsafe { memory::advise(Address::from_ptr(map.as_ptr()), bytes, Advise::DontFork) }?;
-        let listed = Listed::range(Place::Table, Address::from_ptr(map.as_ptr()), bytes);
+        let listed = Listed::private(Address::from_ptr(map.as_ptr()), bytes);
         Ok(Self { _listed: listed, map, len, of: std::marker::PhantomData })
     }
 }

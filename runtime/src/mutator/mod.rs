@@ -45,19 +45,24 @@ pub struct MutatorState {
     /// The stack's highest address, if this thread's stack is to be scanned.
     stack_base: Option<Address>,
     /// The thread's number in the kernel.
-    thread: u32,
+    thread: AtomicU32,
 }
 
 impl MutatorState {
     fn new(stack_base: Option<Address>) -> Self {
         let thread = clock::thread_id();
-        Self { state: AtomicU32::new(RUNNING), stack_top: AtomicUsize::new(0), stack_base, thread }
+        Self {
+            state: AtomicU32::new(RUNNING),
+            stack_top: AtomicUsize::new(0),
+            stack_base,
+            thread: AtomicU32::new(thread),
+        }
     }
 
     /// Notes the end of a thread that ended without detaching, if it did: it can be waited for no longer, and it has no
     /// stack any more.
     fn note_end(&self) {
-        if !clock::thread_exists(self.thread) {
+        if !clock::thread_exists(self.thread.load(Relaxed)) {
             self.stack_top.store(0, SeqCst);
             self.state.store(BLOCKED, SeqCst);
         }
@@ -168,6 +173,42 @@ fn return_to_running(all: &[Attachment]) {
     }
 }
 
+/// Before a fork: runs `hold`, which may wait for any heap, with the calling thread counting as blocked. Of its heaps, those
+/// for which `is_held` holds afterwards stay as they are, and their world stopped; the thread runs again for the others.
+/// Returns how to have it run for those too.
+pub(crate) fn hold_for_fork(hold: impl FnOnce(), is_held: impl Fn(&Registry) -> bool) -> Return {
+    let all = ATTACHED.try_with(|list| list.borrow().clone()).unwrap_or_default();
+    // A thread that forks in a blocking region stays blocked.
+    let running: Vec<_> = all.into_iter().filter(|own| own.get().1.state.load(SeqCst) == RUNNING).collect();
+    stack::with_registers_on_stack(|top| {
+        for attachment in &running {
+            let (registry, attached) = attachment.get();
+            attached.stack_top.store(top.as_usize(), SeqCst);
+            registry.leave_running(attached, BLOCKED);
+        }
+        hold();
+        let (held, others): (Vec<_>, Vec<_>) = running.into_iter().partition(|own| is_held(own.get().0));
+        return_to_running(&others);
+        Return(held)
+    })
+}
+
+/// Heaps in which the calling thread is to run again; see [`hold_for_fork`].
+#[derive(Default)]
+pub(crate) struct Return(Vec<Attachment>);
+
+// SAFETY: used by the forking thread, or its image, only.
+unsafe impl Send for Return {}
+
+impl Return {
+    /// Has the calling thread run, in worlds that it has stopped itself: before it lets them go on. Async-signal-safe.
+    pub(crate) fn now(&self) {
+        for attachment in &self.0 {
+            attachment.get().1.state.store(RUNNING, SeqCst);
+        }
+    }
+}
+
 thread_local! {
     /// The heaps that this thread is attached to.
     static ATTACHED: RefCell<Vec<Attachment>> = const { RefCell::new(Vec::new()) };
@@ -186,6 +227,15 @@ impl Attachment {
         // SAFETY: whoever attached a thread keeps registry and state until it is detached (`Registry::attach`), and these
         // are used by that thread only.
         unsafe { (&*self.registry, &*self.state) }
+    }
+
+    /// The calling thread's state in a registry; null if it is not attached. Async-signal-safe in a thread that has looked at
+    /// its attachments before.
+    fn own_state(registry: &Registry) -> *const MutatorState {
+        let find = |list: &RefCell<Vec<Self>>| {
+            list.borrow().iter().find(|own| std::ptr::eq(own.registry, registry)).map(|own| own.state)
+        };
+        ATTACHED.try_with(find).ok().flatten().unwrap_or(std::ptr::null())
     }
 
     /// All of the calling thread's; `own` among them also where the thread is ending and has no list any more.

@@ -2,7 +2,7 @@
 
 use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNNING, SPINS};
 use crate::error::Error;
-use crate::sys::generation::Generation;
+use crate::sys::generation::Home;
 use crate::sys::lock::{Mutex, MutexGuard};
 use crate::sys::signal::{self, Fault};
 use crate::sys::{clock, futex, stack};
@@ -29,7 +29,7 @@ pub struct Registry {
     pub(super) stopper: AtomicI32,
     /// Processors this process may use. Looked up once: that reads files.
     processors: usize,
-    made_in: Generation,
+    home: Home,
 }
 
 /// A stopped world: no attached thread runs. It goes on when this drops.
@@ -56,14 +56,14 @@ impl Registry {
             may_spin: AtomicBool::new(false),
             stopper: AtomicI32::new(-1),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
-            made_in: Generation::current(),
+            home: Home::new(),
         }
     }
 
     /// Whether this process is a fork of the one whose threads these are. Then nobody stops this world, nor lets it go on, and
     /// the calling thread, whatever it was attached to, never waits for it.
     pub fn is_lost(&self) -> bool {
-        self.made_in.is_past()
+        self.home.is_past()
     }
 
     /// Attaches the calling thread. With `scan_stack` its stack and registers are searched for references.
@@ -166,6 +166,48 @@ impl Registry {
             }
         }
         StoppedWorld { registry: self, threads }
+    }
+}
+
+/// Around a fork of the host whose child gets a copy of the heap.
+impl Registry {
+    /// Stops the world, until the same thread calls [`Registry::let_world_go`], or its image in the child
+    /// [`Registry::begin_anew`].
+    pub fn hold_world(&self) {
+        std::mem::forget(self.stop_world());
+    }
+
+    /// Lets the world go on.
+    ///
+    /// # Safety
+    /// The calling thread has called [`Registry::hold_world`].
+    pub unsafe fn let_world_go(&self) {
+        self.stop.store(0, SeqCst);
+        futex::wake_all(&self.stop);
+        // SAFETY: the lock was taken by `hold_world`.
+        unsafe { self.threads.let_go() };
+    }
+
+    /// In the child: of the attached threads there is the calling one, if it was attached. Async-signal-safe.
+    ///
+    /// # Safety
+    /// The calling thread is the image of the one that called [`Registry::hold_world`].
+    pub unsafe fn begin_anew(&self) {
+        // SAFETY: the lock was taken by `hold_world`; there is no other thread.
+        let threads = unsafe { self.threads.held() };
+        let own = Attachment::own_state(self);
+        let place = threads.iter().position(|state| std::ptr::eq(&**state, own));
+        if let Some(place) = place {
+            threads.swap(0, place);
+            threads[0].thread.store(clock::thread_id(), SeqCst);
+        }
+        // The others' states are leaked, with the threads.
+        // SAFETY: not more than there are.
+        unsafe { threads.set_len(usize::from(place.is_some())) };
+        self.home.move_here();
+        self.stop.store(0, SeqCst);
+        // SAFETY: as above.
+        unsafe { self.threads.let_go() };
     }
 }
 

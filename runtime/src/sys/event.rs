@@ -20,8 +20,8 @@ impl Event {
     /// A new event, not raised.
     pub fn new() -> Result<Self, Errno> {
         check(Call::Event)?;
-        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { _listed: Listed::descriptor(&fd), fd })
+        let fd = unlisted()?;
+        Ok(Self { _listed: Listed::event(&fd), fd })
     }
 
     /// Raises the event. Async-signal-safe.
@@ -40,6 +40,11 @@ impl AsFd for Event {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// The descriptor of a new event. Async-signal-safe.
+pub(crate) fn unlisted() -> Result<OwnedFd, Errno> {
+    eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
 }
 
 /// Waits until one of the descriptors is readable or the time is over; says which are readable.

@@ -11,37 +11,94 @@
 //!
 //! The list grows in chunks that are never given back, and is read without a lock: in the child's side of a fork, and in a
 //! handler for faults.
+//!
+//! # Groups
+//!
+//! What belongs to a heap whose children are to have a copy is listed in a [`Group`] of its own. A child that has made the
+//! copy keeps the group, and then none of this is done to it. See [`crate::host_fork::copy`].
 
 use super::memory;
 use crate::unit::{Address, Bytes};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-/// A place that is or was a heap's.
+/// What an entry is.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[repr(u32)]
-pub enum Place {
-    /// The range of a heap.
+pub(crate) enum What {
+    /// The range of a heap; its file is mapped over the first half, if it has one.
     Heap = 2,
-    /// A table beside one.
-    Table = 3,
+    /// A table in a file.
+    Shared = 3,
+    /// The same; what is in it counts during a cycle only.
+    Scratch = 4,
+    /// A table of the process's own.
+    Private = 5,
+    /// An eventfd.
+    Event = 6,
+    /// Another descriptor.
+    Descriptor = 7,
 }
 
 const FREE: u32 = 0;
 const CLAIMED: u32 = 1;
-const DESCRIPTOR: u32 = 4;
-/// Added to a [`Place`] that was an ancestor's.
+/// Added to what was an ancestor's.
 const LOST: u32 = 16;
+
+/// In the place of a descriptor where there is none.
+const NO_FD: i32 = -1;
+
+impl What {
+    fn from_raw(raw: u32) -> Option<Self> {
+        const ALL: [What; 6] =
+            [What::Heap, What::Shared, What::Scratch, What::Private, What::Event, What::Descriptor];
+        ALL.into_iter().find(|what| *what as u32 == raw)
+    }
+}
 
 /// Entries of a chunk.
 const CHUNK: usize = 128;
 
-/// A range: kind, address, length. A descriptor: kind, number.
-struct Entry {
+/// One thing on the list. Whoever sees its kind sees the rest.
+pub(crate) struct Entry {
     kind: AtomicU32,
+    group: AtomicU32,
     at: AtomicUsize,
     len: AtomicUsize,
+    fd: AtomicI32,
+    /// A copy of the file, for a child that is about to be made.
+    pub(crate) copy: AtomicI32,
+    /// Whether this child has it.
+    kept: AtomicU32,
+}
+
+impl Entry {
+    const fn new() -> Self {
+        Self {
+            kind: AtomicU32::new(FREE),
+            group: AtomicU32::new(0),
+            at: AtomicUsize::new(0),
+            len: AtomicUsize::new(0),
+            fd: AtomicI32::new(NO_FD),
+            copy: AtomicI32::new(NO_FD),
+            kept: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn what(&self) -> Option<What> {
+        What::from_raw(self.kind.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn range(&self) -> (Address, Bytes) {
+        (Address::new(self.at.load(Ordering::Relaxed)), Bytes(self.len.load(Ordering::Relaxed)))
+    }
+
+    /// The descriptor's number.
+    pub(crate) fn fd(&self) -> Option<i32> {
+        Some(self.fd.load(Ordering::Relaxed)).filter(|fd| *fd != NO_FD)
+    }
 }
 
 struct Chunk {
@@ -51,10 +108,7 @@ struct Chunk {
 
 impl Chunk {
     const fn new() -> Self {
-        let entries = [const {
-            Entry { kind: AtomicU32::new(FREE), at: AtomicUsize::new(0), len: AtomicUsize::new(0) }
-        }; CHUNK];
-        Self { entries, next: AtomicPtr::new(std::ptr::null_mut()) }
+        Self { entries: [const { Entry::new() }; CHUNK], next: AtomicPtr::new(std::ptr::null_mut()) }
     }
 
     fn next(&self) -> Option<&'static Self> {
@@ -88,28 +142,88 @@ fn claim() -> &'static Entry {
     }
 }
 
+/// What belongs to one heap.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct Group(u32);
+
+thread_local! {
+    /// What the calling thread lists goes here.
+    static CURRENT: Cell<u32> = const { Cell::new(0) };
+}
+
+impl Group {
+    /// A group that nothing is in.
+    pub fn new() -> Self {
+        static GROUPS: AtomicU32 = AtomicU32::new(0);
+        Self(GROUPS.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// The group of all that is in none: no child has it.
+    pub const NONE: Self = Self(0);
+
+    /// Puts into this group what the calling thread lists in `f`.
+    pub fn with<R>(self, f: impl FnOnce() -> R) -> R {
+        struct Return(u32);
+        impl Drop for Return {
+            fn drop(&mut self) {
+                CURRENT.set(self.0);
+            }
+        }
+        let _return = Return(CURRENT.replace(self.0));
+        f()
+    }
+
+    /// What is in it.
+    pub(crate) fn entries(self) -> impl Iterator<Item = &'static Entry> {
+        entries().filter(move |entry| entry.what().is_some() && entry.group.load(Ordering::Relaxed) == self.0)
+    }
+
+    /// In a new child, which has a copy of all that is in the group. Async-signal-safe.
+    pub(crate) fn keep(self) {
+        self.entries().for_each(|entry| entry.kept.store(1, Ordering::Relaxed));
+    }
+}
+
 /// That something is on the list, until this drops. It drops *before* what is listed goes away: what is on the list is there.
 #[must_use]
 pub struct Listed(&'static Entry);
 
 impl Listed {
-    fn new(kind: u32, at: usize, len: usize) -> Self {
+    fn new(what: What, at: Address, len: Bytes, fd: Option<BorrowedFd<'_>>) -> Self {
         let entry = claim();
-        entry.at.store(at, Ordering::Relaxed);
-        entry.len.store(len, Ordering::Relaxed);
+        entry.at.store(at.as_usize(), Ordering::Relaxed);
+        entry.len.store(len.0, Ordering::Relaxed);
+        entry.fd.store(fd.map_or(NO_FD, |fd| fd.as_raw_fd()), Ordering::Relaxed);
+        entry.group.store(CURRENT.get(), Ordering::Relaxed);
+        entry.kept.store(0, Ordering::Relaxed);
         // Release: whoever sees the kind sees the rest.
-        entry.kind.store(kind, Ordering::Release);
+        entry.kind.store(what as u32, Ordering::Release);
         Self(entry)
     }
 
-    /// Lists memory that no child inherits.
-    pub fn range(place: Place, at: Address, len: Bytes) -> Self {
-        Self::new(place as u32, at.as_usize(), len.0)
+    /// Lists the two halves of a heap, with the file behind the first.
+    pub(crate) fn heap(at: Address, len: Bytes, file: Option<BorrowedFd<'_>>) -> Self {
+        Self::new(What::Heap, at, len, file)
     }
 
-    /// Lists a descriptor that a child must not use.
-    pub fn descriptor(fd: impl AsFd) -> Self {
-        Self::new(DESCRIPTOR, fd.as_fd().as_raw_fd() as usize, 0)
+    /// Lists a table in a file.
+    pub(crate) fn shared(at: Address, len: Bytes, file: BorrowedFd<'_>, is_scratch: bool) -> Self {
+        Self::new(if is_scratch { What::Scratch } else { What::Shared }, at, len, Some(file))
+    }
+
+    /// Lists a table of this process's own.
+    pub(crate) fn private(at: Address, len: Bytes) -> Self {
+        Self::new(What::Private, at, len, None)
+    }
+
+    /// Lists an eventfd.
+    pub(crate) fn event(fd: impl AsFd) -> Self {
+        Self::new(What::Event, Address::new(0), Bytes(0), Some(fd.as_fd()))
+    }
+
+    /// Lists another descriptor that a child must not use.
+    pub(crate) fn descriptor(fd: impl AsFd) -> Self {
+        Self::new(What::Descriptor, Address::new(0), Bytes(0), Some(fd.as_fd()))
     }
 }
 
@@ -125,30 +239,31 @@ impl std::fmt::Debug for Listed {
     }
 }
 
-/// In a new child: reserves the place of every range and takes every descriptor away. Whether there was a heap.
-/// Async-signal-safe.
+/// In a new child: reserves the place of every range and takes every descriptor away, but for groups that were kept. Whether
+/// a heap was lost. Async-signal-safe.
 pub(crate) fn disown() -> bool {
     let mut found = false;
     let nothing = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
     let mut has_a_place = false;
     for entry in entries() {
-        match entry.kind.load(Ordering::Acquire) {
-            DESCRIPTOR => {
-                let fd = entry.at.load(Ordering::Relaxed) as i32;
-                has_a_place |= replace(fd, nothing.as_ref().map(AsFd::as_fd));
-                // Its number is an eventfd of this process's, or not in use.
-                entry.kind.store(CLAIMED, Ordering::Relaxed);
-            }
-            kind if kind == Place::Heap as u32 || kind == Place::Table as u32 => {
-                found |= kind == Place::Heap as u32;
-                let at = Address::new(entry.at.load(Ordering::Relaxed));
-                // SAFETY: while a range is listed it is a heap's, and in this process nobody has that heap. Where the kernel
-                // refuses, nothing is mapped there, and a fault there is recognised all the same.
-                let _ = unsafe { memory::reserve_over(at, Bytes(entry.len.load(Ordering::Relaxed))) };
-                entry.kind.store(kind + LOST, Ordering::Release);
-            }
-            _ => {}
+        let Some(what) = entry.what() else { continue };
+        if entry.kept.swap(0, Ordering::Relaxed) != 0 {
+            continue;
         }
+        if let Some(fd) = entry.fd() {
+            has_a_place |= replace(fd, nothing.as_ref().map(AsFd::as_fd));
+        }
+        if matches!(what, What::Event | What::Descriptor) {
+            // Its number is an eventfd of this process's, or not in use.
+            entry.kind.store(CLAIMED, Ordering::Relaxed);
+            continue;
+        }
+        found |= what == What::Heap;
+        let (at, len) = entry.range();
+        // SAFETY: while a range is listed it is a heap's, and in this process nobody has that heap. Where the kernel refuses,
+        // nothing is mapped there, and a fault there is recognised all the same.
+        let _ = unsafe { memory::reserve_over(at, len) };
+        entry.kind.store(what as u32 + LOST, Ordering::Release);
     }
     if has_a_place {
         std::mem::forget(nothing);
@@ -163,29 +278,30 @@ pub(crate) fn disown() -> bool {
 fn replace(fd: i32, nothing: Option<BorrowedFd<'_>>) -> bool {
     match nothing {
         Some(nothing) if nothing.as_raw_fd() == fd => return true,
-        Some(nothing) => {
-            // SAFETY: the value that owns the number belongs to a heap that nobody has here; it stays an open descriptor.
-            let mut old = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) });
-            // In a process with one thread this cannot fail.
-            let _ = rustix::io::dup3(nothing, &mut old, rustix::io::DupFlags::CLOEXEC);
-        }
+        Some(nothing) => put_in_place(nothing, fd),
         // Better a number that is free than a parent whose memory this process can still change.
-        // SAFETY: as above; nobody uses the number.
+        // SAFETY: the value that owns the number belongs to a heap that nobody has here; nobody uses it.
         None => unsafe { rustix::io::close(fd) },
     }
     false
 }
 
-/// What was a heap's at this address, in a process that this is a fork of: the place and its first and last byte.
-/// Async-signal-safe.
-pub(crate) fn lost(address: usize) -> Option<(Place, usize, usize)> {
+/// In a new child: has the number `fd`, whose owner is there, mean the open file that `new` is. Async-signal-safe.
+pub(crate) fn put_in_place(new: BorrowedFd<'_>, fd: i32) {
+    // SAFETY: whoever owns the number keeps it, and it stays an open descriptor.
+    let mut old = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) });
+    // In a process with one thread this cannot fail.
+    let _ = rustix::io::dup3(new, &mut old, rustix::io::DupFlags::CLOEXEC);
+}
+
+/// What was a heap's at this address, in a process that this is a fork of: whether it is the heap itself, and the first and
+/// last byte. Async-signal-safe.
+pub(crate) fn lost(address: usize) -> Option<(bool, usize, usize)> {
     entries().find_map(|entry| {
-        let place = match entry.kind.load(Ordering::Acquire).checked_sub(LOST)? {
-            kind if kind == Place::Heap as u32 => Place::Heap,
-            _ => Place::Table,
-        };
-        let (at, len) = (entry.at.load(Ordering::Relaxed), entry.len.load(Ordering::Relaxed));
-        (address.wrapping_sub(at) < len).then(|| (place, at, at + len - 1))
+        let what = What::from_raw(entry.kind.load(Ordering::Acquire).checked_sub(LOST)?)?;
+        let (at, len) = entry.range();
+        let at = at.as_usize();
+        (address.wrapping_sub(at) < len.0).then(|| (what == What::Heap, at, at + len.0 - 1))
     })
 }
 
@@ -196,9 +312,8 @@ mod tests {
     #[test]
     fn more_than_a_chunk_can_be_listed_and_places_are_used_again() {
         let list = || {
-            let all: Vec<_> = (0..3 * CHUNK)
-                .map(|k| Listed::range(Place::Table, Address::new(k * 4096), Bytes(4096)))
-                .collect();
+            let all: Vec<_> =
+                (0..3 * CHUNK).map(|k| Listed::private(Address::new(k * 4096), Bytes(4096))).collect();
             let chunks = std::iter::successors(Some(&FIRST), |chunk| chunk.next()).count();
             drop(all);
             chunks

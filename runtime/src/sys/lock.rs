@@ -79,6 +79,16 @@ impl<T: ?Sized> Mutex<T> {
         }
     }
 
+    /// The value, for who took the lock with [`Mutex::hold`].
+    ///
+    /// # Safety
+    /// As for [`Mutex::let_go`], and there is no other reference to the value.
+    #[allow(clippy::mut_from_ref, reason = "the lock, not the reference to it, says who may write")]
+    pub unsafe fn held(&self) -> &mut T {
+        // SAFETY: passed on to the caller.
+        unsafe { &mut *self.value.get() }
+    }
+
     /// Gives the lock back. Async-signal-safe.
     ///
     /// # Safety

@@ -179,6 +179,16 @@ pub fn most_mappings() -> usize {
 /// The range is page-aligned, mapped, and the caller's; for [`Advise::Discard`] and [`Advise::PunchHole`]
 /// nobody needs its contents.
 pub unsafe fn advise(at: Address, len: Bytes, advice: Advise) -> Result<(), Error> {
+    // SAFETY: passed on to the caller.
+    unsafe { advise_raw(at, len, advice) }
+        .map_err(|errno| Error::denied(format!("advising {advice:?} on {len} at {at}"), errno))
+}
+
+/// The same, async-signal-safe.
+///
+/// # Safety
+/// As for [`advise`].
+pub unsafe fn advise_raw(at: Address, len: Bytes, advice: Advise) -> Result<(), Errno> {
     let raw = match advice {
         Advise::DontFork => Advice::LinuxDontFork,
         Advise::DoFork => Advice::LinuxDoFork,
@@ -189,7 +199,59 @@ pub unsafe fn advise(at: Address, len: Bytes, advice: Advise) -> Result<(), Erro
     check(Call::Advise)
         // SAFETY: the range is the caller's, and its contents are not needed where the advice drops them.
         .and_then(|()| unsafe { rustix::mm::madvise(at.as_ptr::<c_void>(), len.0, raw) })
-        .map_err(|errno| Error::denied(format!("advising {advice:?} on {len} at {at}"), errno))
+}
+
+/// Copies what is populated of a memory file, which is mapped at `at`, to the same places of another.
+///
+/// # Safety
+/// The first `len` bytes of `from` are mapped there, readable, and nobody changes them meanwhile.
+pub unsafe fn copy_to(
+    from: BorrowedFd<'_>,
+    at: Address,
+    len: Bytes,
+    to: BorrowedFd<'_>,
+) -> Result<(), Error> {
+    use rustix::fs::SeekFrom;
+    let copy = || {
+        let mut offset = 0;
+        loop {
+            offset = match rustix::fs::seek(from, SeekFrom::Data(offset)) {
+                // Holes only, from here on.
+                Err(Errno::NXIO) => return Ok(()),
+                result => result?,
+            };
+            let end = rustix::fs::seek(from, SeekFrom::Hole(offset))?.min(len.0 as u64);
+            while offset < end {
+                let now = (end - offset).min(1 << 20) as usize;
+                // SAFETY: populated memory of the file, which is mapped and does not change.
+                let bytes =
+                    unsafe { std::slice::from_raw_parts(at.add(offset as usize).as_ptr::<u8>(), now) };
+                match rustix::io::pwrite(to, bytes, offset) {
+                    Err(Errno::INTR) => {}
+                    Ok(0) => return Err(Errno::NOSPC),
+                    result => offset += result? as u64,
+                }
+            }
+        }
+    };
+    copy().map_err(|errno: Errno| {
+        Error::advise(
+            format!("copying {len} of shared memory for a child"),
+            errno,
+            "there must be memory for both",
+        )
+    })
+}
+
+/// In a child: a copy of a file, mapped shared where the parent has the original. Async-signal-safe.
+///
+/// # Safety
+/// `at .. at + len` is page-aligned and the caller's, and nothing of it is needed.
+pub unsafe fn put_file(at: Address, len: Bytes, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
+    // SAFETY: passed on to the caller.
+    unsafe { rustix::mm::mmap(at.as_ptr(), len.0, ProtFlags::READ | ProtFlags::WRITE, flags, fd, 0) }
+        .map(|_| ())
 }
 
 /// How much of a memory file is populated.

@@ -6,13 +6,13 @@
 //! (`PM_SCAN_CHECK_WPASYNC`), which otherwise would silently report nothing of the kind.
 
 use super::Errno;
-use super::inherited::Listed;
+use super::inherited::{Listed, put_in_place};
 use super::inject::{Call, check};
 use crate::unit::{Address, Bytes};
 use linux_raw_sys::general::{
     PAGE_IS_WRITTEN, PM_SCAN_CHECK_WPASYNC, PM_SCAN_WP_MATCHING, page_region, pm_scan_arg,
 };
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::ioctl::{self, IoctlOutput, Opcode};
 use std::ffi::c_void;
@@ -51,12 +51,22 @@ impl Default for Regions {
     }
 }
 
+fn open() -> Result<OwnedFd, Errno> {
+    rustix::fs::open("/proc/self/pagemap", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
 impl Pagemap {
     /// Opens the calling process's.
     pub fn open() -> Result<Self, Errno> {
         check(Call::Scan)?;
-        let fd = rustix::fs::open("/proc/self/pagemap", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let fd = open()?;
         Ok(Self { _listed: Listed::descriptor(&fd), fd })
+    }
+
+    /// In a child: has the descriptor show this process's. Async-signal-safe.
+    pub(crate) fn reopen(&self) -> Result<(), Errno> {
+        put_in_place(open()?.as_fd(), self.fd.as_raw_fd());
+        Ok(())
     }
 
     /// Whether the kernel knows the request: `ENOTTY` before 6.7.

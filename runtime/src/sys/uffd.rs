@@ -6,7 +6,7 @@
 //! where the node exists and may not be opened.
 
 use super::Errno;
-use super::inherited::Listed;
+use super::inherited::{Listed, put_in_place};
 use super::inject::{Call, check};
 use crate::unit::{Address, Bytes};
 use linux_raw_sys as raw;
@@ -181,6 +181,14 @@ impl Uffd {
         let listed = Listed::descriptor(&fd);
         // SAFETY: the descriptor is a userfaultfd after its handshake, and ownership moves.
         Ok(Self { _listed: listed, uffd: unsafe { userfaultfd::Uffd::from_raw_fd(fd.into_raw_fd()) } })
+    }
+
+    /// In a child: has the descriptor be a new one, of this process's memory, opened in the same way. Async-signal-safe.
+    pub(crate) fn reopen(&self, door: Door, features: Features) -> Result<(), Errno> {
+        let fd = open(door)?;
+        request::handshake(&fd, features.0)?;
+        put_in_place(fd.as_fd(), self.uffd.as_raw_fd());
+        Ok(())
     }
 
     /// Registers a range for write-protection. It is armed page by page afterwards.

@@ -25,8 +25,8 @@ pub struct Record {
 impl Record {
     /// An empty record.
     pub fn new() -> Result<Self, Error> {
-        let words = Shared::new("palimpsest-record", FIRST_FIGURE + FIGURES)?;
-        Ok(Self { words, go: Shared::new("palimpsest-go", 1)? })
+        let words = Shared::scratch("palimpsest-record", FIRST_FIGURE + FIGURES)?;
+        Ok(Self { words, go: Shared::scratch("palimpsest-go", 1)? })
     }
 
     /// Where it is.

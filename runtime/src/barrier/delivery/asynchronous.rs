@@ -40,4 +40,8 @@ impl Delivery for Async {
     fn give_up(&self) -> Result<(), Errno> {
         self.0.give_up()
     }
+
+    fn begin_anew(&self) -> Result<(), Errno> {
+        self.0.begin_anew()
+    }
 }

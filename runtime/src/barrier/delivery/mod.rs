@@ -2,13 +2,13 @@
 //!
 //! | delivery | who resolves the first write | writes by the kernel | needs |
 //! | --- | --- | --- | --- |
-//! | [`Signal`](signal::Signal) | the writing thread, in a `SIGBUS` handler | `EFAULT` | userfaultfd |
-//! | [`Monitor`](monitor::Monitor) | a thread of its own, which reads events | resolved like others, where the door allows | userfaultfd |
-//! | [`Protect`](protect::Protect) | the writing thread, in a `SIGSEGV` handler | `EFAULT` | `mprotect` |
-//! | [`Async`](asynchronous::Async) | the kernel; asked afterwards | noticed | userfaultfd and `PAGEMAP_SCAN` of Linux 6.7 |
+//! | `Signal` | the writing thread, in a `SIGBUS` handler | `EFAULT` | userfaultfd |
+//! | `Monitor` | a thread of its own, which reads events | resolved like others, where the door allows | userfaultfd |
+//! | `Protect` | the writing thread, in a `SIGSEGV` handler | `EFAULT` | `mprotect` |
+//! | `Async` | the kernel; asked afterwards | noticed | userfaultfd and `PAGEMAP_SCAN` of Linux 6.7 |
 //!
 //! The deliveries differ in the system calls they make. The state machine above them ([`super::Barrier`]) is one, and
-//! serves those that are *synchronous*: the writer waits until the page is saved. [`Async`](asynchronous::Async) is not,
+//! serves those that are *synchronous*: the writer waits until the page is saved. `Async` is not,
 //! so it can tell which pages were written and not what they held: it serves a [`Tracker`](super::Tracker).
 
 pub(super) mod asynchronous;
@@ -139,6 +139,10 @@ pub trait Delivery: fmt::Debug + Send + Sync {
         PageRange::new(page.0, page.0 + 1)
     }
 
+    /// In a child that has a copy of the heap, with nothing protected: makes this process's pages those that are watched.
+    /// Async-signal-safe.
+    fn begin_anew(&self) -> Result<(), Errno>;
+
     /// The signal that writers must be able to take.
     fn fault(&self) -> Option<Fault> {
         None
@@ -177,6 +181,7 @@ pub(super) struct Registered {
     pub(super) uffd: Uffd,
     pub(super) heap: Arc<HeapMapping>,
     pub(super) door: Door,
+    features: Features,
 }
 
 impl Registered {
@@ -209,7 +214,7 @@ impl Registered {
             };
             Error::advise(format!("registering {at}..{} for tracking", heap.base().add(len.0)), errno, advice)
         })?;
-        Ok(Self { uffd, heap: heap.clone(), door })
+        Ok(Self { uffd, heap: heap.clone(), door, features })
     }
 
     pub(super) fn arm(&self, pages: PageRange) -> Result<(), Error> {
@@ -223,6 +228,12 @@ impl Registered {
     pub(super) fn open(&self, pages: PageRange) -> Result<(), Errno> {
         let (at, len) = self.heap.span(pages);
         self.uffd.open_pages(at, len)
+    }
+
+    /// In a child: the parent's descriptor is replaced by one of this process's. Async-signal-safe.
+    pub(super) fn begin_anew(&self) -> Result<(), Errno> {
+        self.uffd.reopen(self.door, self.features)?;
+        self.uffd.register(self.heap.base(), self.heap.half())
     }
 
     pub(super) fn give_up(&self) -> Result<(), Errno> {

@@ -69,6 +69,12 @@ impl Delivery for Monitor {
         result
     }
 
+    fn begin_anew(&self) -> Result<(), Errno> {
+        // The thread is the parent's: there is none to join here. It is started again before anything is armed.
+        std::mem::forget(self.thread.lock().take());
+        self.registered.begin_anew()
+    }
+
     fn start(&self, barrier: &Arc<Barrier>) -> Result<(), Error> {
         let barrier = barrier.clone();
         let thread = process::start_thread("palimpsest-uffd", move || barrier.delivery().serve(&barrier));

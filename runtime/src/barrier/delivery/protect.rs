@@ -146,6 +146,14 @@ impl Delivery for Protect {
         self.change(PageRange::new(0, self.pages), Access::Write, i64::MAX)
     }
 
+    fn begin_anew(&self) -> Result<(), Errno> {
+        // The memory is new, and so is the count of all edges.
+        self.changing.store(false, Ordering::Release);
+        self.set_bits(PageRange::new(0, self.pages), false);
+        self.edges.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn reach(&self, page: PageIndex) -> PageRange {
         let edges = EDGES.load(Ordering::Relaxed);
         let width = if edges < self.budget / 2 {

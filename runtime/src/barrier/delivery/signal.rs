@@ -46,6 +46,10 @@ impl Delivery for Signal {
         self.0.give_up()
     }
 
+    fn begin_anew(&self) -> Result<(), Errno> {
+        self.0.begin_anew()
+    }
+
     fn fault(&self) -> Option<Fault> {
         Some(Fault::Bus)
     }

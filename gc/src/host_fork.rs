@@ -1,0 +1,127 @@
+//! What a child of the process has of a heap, when the host forks.
+
+use crate::core::Core;
+use crate::cycle::retire_all;
+use crate::embedder::Embedder;
+use palimpsest_runtime::host_fork::Copied;
+use palimpsest_runtime::host_fork::copy::{adopt_group, copy_group, forget_group, inherit_group, keep_group};
+use palimpsest_runtime::mutator::Registry;
+use palimpsest_runtime::sys::clock;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// What children that the process forks have of the heap.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum HostFork {
+    /// Nothing. A child calls `exec`, or makes a heap of its own; one that touches this heap is ended, with a message. The fork
+    /// costs some microseconds, and a cycle in flight goes on.
+    #[default]
+    NoHeap,
+    /// A copy, at the same addresses, that goes on collecting: in the child the heap, its handles, its weak tables and the
+    /// forking thread's [`Mutator`](crate::Mutator) are used as before. Neither side sees what the other does from then on.
+    ///
+    /// The fork waits for a cycle that is in flight, and stops the world while the heap is copied; that needs memory for both
+    /// and takes time with the size of what is in use. This holds for every `fork` through the C library, also where `exec`
+    /// follows; not for `vfork` and `posix_spawn`.
+    ///
+    /// Of the attached threads the child has the one that forked. Root ranges that others registered are still roots there, so
+    /// they must not lie on those threads' stacks, which are gone.
+    ///
+    /// Where the copy cannot be made (no memory, no descriptors, a userfaultfd that is denied to the child), and for a child
+    /// that the collector's own thread forks (in a listener), it is as with [`HostFork::NoHeap`].
+    Copy,
+}
+
+impl<E: Embedder> Copied for Core<E> {
+    fn hold(&self) -> bool {
+        // A listener that forks would wait for its own cycle.
+        if !self.is_ours()
+            || self.collector_thread.load(Relaxed) == clock::thread_id()
+            || !self.mailbox.rest()
+        {
+            return false;
+        }
+        self.registry.hold_world();
+        // Threads that the child has not own no blocks there.
+        retire_all(self);
+        if copy_group(self.group).is_ok() {
+            return true;
+        }
+        // SAFETY: held above.
+        unsafe { self.registry.let_world_go() };
+        self.mailbox.go_on();
+        false
+    }
+
+    fn hold_locks(&self) {
+        self.roots.hold();
+        self.layouts_lock().hold();
+        self.weak_tables.hold();
+        self.ledger.hold();
+        if let Some(barrier) = &self.barrier {
+            barrier.hold();
+        }
+        // From here on nobody can begin to take the heap away.
+        let stays = self.mailbox.hold();
+        // Weak tables came and went until here.
+        self.fork_failed.store(!stays || inherit_group(self.group).is_err(), Relaxed);
+    }
+
+    unsafe fn go_on(&self) {
+        forget_group(self.group);
+        // SAFETY: the caller has called `hold` and `hold_locks`.
+        unsafe {
+            self.mailbox.let_go();
+            self.let_locks_go();
+            self.registry.let_world_go();
+        }
+        self.mailbox.go_on();
+        self.weak_tables.forget_held();
+    }
+
+    unsafe fn begin_anew(&self) -> bool {
+        if self.fork_failed.load(Relaxed) {
+            return false;
+        }
+        // SAFETY: copied by `hold`; there is one thread in this process, and it is here.
+        let adopted = unsafe { adopt_group(self.group) }
+            .and_then(|()| self.barrier.as_ref().map_or(Ok(()), |barrier| barrier.begin_anew()))
+            .and_then(|()| self.tracker.as_ref().map_or(Ok(()), |tracker| tracker.begin_anew()));
+        if adopted.is_err() {
+            return false;
+        }
+        keep_group(self.group);
+        self.map.begin_anew();
+        self.home.move_here();
+        self.process.store(std::process::id(), Relaxed);
+        self.collector_thread.store(0, Relaxed);
+        self.collector_gone.store(true, SeqCst);
+        // SAFETY: held by the thread that this one is the image of.
+        unsafe {
+            self.let_locks_go();
+            self.registry.begin_anew();
+            self.mailbox.begin_anew();
+        }
+        true
+    }
+
+    fn registry(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+impl<E: Embedder> Core<E> {
+    /// # Safety
+    /// Held by this thread or the one that it is the image of.
+    unsafe fn let_locks_go(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe {
+            if let Some(barrier) = &self.barrier {
+                barrier.let_go();
+            }
+            self.ledger.let_go();
+            self.weak_tables.let_go();
+            self.layouts_lock().let_go();
+            self.roots.let_go();
+        }
+    }
+}
