@@ -7,6 +7,7 @@ use palimpsest_runtime::host_fork::Copied;
 use palimpsest_runtime::host_fork::copy::{adopt_group, copy_group, forget_group, inherit_group, keep_group};
 use palimpsest_runtime::mutator::Registry;
 use palimpsest_runtime::sys::clock;
+use palimpsest_runtime::sys::lock::HoldAcrossFork;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// What children that the process forks have of the heap.

@@ -3,7 +3,7 @@
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::barrier::DeliveryKind;
 use palimpsest_runtime::ladder::{Ladder, Snapshot};
-use palimpsest_runtime::sys::lock::Mutex;
+use palimpsest_runtime::sys::lock::{HoldAcrossFork, Mutex};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! How threads ask the collector's thread for cycles and wait for them.
 
-use palimpsest_runtime::sys::lock::{Condvar, Mutex};
+use palimpsest_runtime::sys::lock::{Condvar, HoldAcrossFork, Mutex};
 
 /// Requests and how far the collector is.
 #[derive(Debug, Default)]

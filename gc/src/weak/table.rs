@@ -11,7 +11,7 @@ use crate::heap::Heap;
 use crate::mutator::Mutator;
 use palimpsest_runtime::host_fork::{Group, Home, stop_without_heap};
 use palimpsest_runtime::mapping::Private;
-use palimpsest_runtime::sys::lock::Mutex;
+use palimpsest_runtime::sys::lock::{HoldAcrossFork, Mutex};
 use palimpsest_runtime::{Address, Bytes};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};

@@ -10,7 +10,7 @@
 
 use crate::error::Error;
 use crate::mapping::Private;
-use crate::sys::lock::Mutex;
+use crate::sys::lock::{HoldAcrossFork, Mutex};
 use crate::unit::{PageIndex, PageRange};
 use std::sync::atomic::{AtomicU16, Ordering};
 

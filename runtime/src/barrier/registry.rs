@@ -6,7 +6,7 @@
 use super::Barrier;
 use super::epoch::Epoch;
 use crate::error::Error;
-use crate::sys::lock::Mutex;
+use crate::sys::lock::{HoldAcrossFork, Mutex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 

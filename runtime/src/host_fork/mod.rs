@@ -9,7 +9,7 @@
 //! * a thread that touches such a place is told what happened (`message`), once, and its fault then goes to whoever was
 //!   there before us, who ends the process as ever.
 //!
-//! A heap can be made so that its children get a copy instead ([`copy`]). Then the parent's threads wait while that is made.
+//! A heap can be made so that its children get a copy instead (`copy`). Then the parent's threads wait while that is made.
 //!
 //! Otherwise the parent does not notice. Its cycle goes on, since a worker is no child of the host's: it is made past the C library, so
 //! that these handlers do not run for it.
@@ -30,7 +30,7 @@ mod message;
 use crate::barrier::around_fork;
 use crate::error::Error;
 use crate::mutator::{Return, hold_for_fork};
-use crate::sys::lock::Mutex;
+use crate::sys::lock::{HoldAcrossFork, Mutex};
 use crate::sys::signal::{self, Fault};
 use crate::sys::{generation, inherited, process};
 use std::sync::atomic::{AtomicI32, Ordering};

@@ -3,7 +3,7 @@
 use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNNING, SPINS};
 use crate::error::Error;
 use crate::sys::generation::Home;
-use crate::sys::lock::{Mutex, MutexGuard};
+use crate::sys::lock::{HoldAcrossFork, Mutex, MutexGuard};
 use crate::sys::signal::{self, Fault};
 use crate::sys::{clock, futex, stack};
 use std::sync::Arc;

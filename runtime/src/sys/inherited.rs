@@ -15,7 +15,7 @@
 //! # Groups
 //!
 //! What belongs to a heap whose children are to have a copy is listed in a [`Group`] of its own. A child that has made the
-//! copy keeps the group, and then none of this is done to it. See [`crate::host_fork::copy`].
+//! copy keeps the group, and then none of this is done to it. See `host_fork::copy`.
 
 use super::memory;
 use crate::unit::{Address, Bytes};

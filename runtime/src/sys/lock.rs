@@ -1,16 +1,14 @@
 //! A lock that a fork can go through.
 //!
 //! In a child that the host forks, only the forking thread exists. A lock that another thread held stays held for ever there,
-//! unless the forking thread takes it before and gives it back after, on both sides: [`Mutex::hold`] and [`Mutex::let_go`]
-//! are for that (`pthread_atfork`). And a lock must not remember who waits for it: a list of waiters would have threads in it
-//! that the child has not, and would wake those instead of its own. So here all there is of a lock is one word on which the
-//! kernel lets threads sleep (Drepper, "Futexes Are Tricky").
+//! unless the forking thread takes it before and gives it back after, on both sides: [`HoldAcrossFork`] is for that
+//! (`pthread_atfork`). And a lock must not remember who waits for it: a list of waiters would have threads in it that the
+//! child has not, and would wake those instead of its own. parking_lot's own locks keep such a list, for the whole process. So
+//! the mutex and its guards are parking_lot's (`lock_api`), and what they are made of is a word on which the kernel lets
+//! threads sleep (Drepper, "Futexes Are Tricky").
 
 use super::futex;
-use std::cell::UnsafeCell;
-use std::fmt;
-use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use parking_lot::lock_api::{self, GuardNoSend, RawMutex};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const FREE: u32 = 0;
@@ -22,120 +20,102 @@ const AWAITED: u32 = 2;
 const SPINS: u32 = 100;
 
 /// A value that one thread at a time may use.
-#[derive(Default)]
-pub struct Mutex<T: ?Sized> {
-    state: AtomicU32,
-    value: UnsafeCell<T>,
-}
-
-// SAFETY: the value is handed to one thread at a time.
-unsafe impl<T: ?Sized + Send> Send for Mutex<T> {}
-// SAFETY: as above.
-unsafe impl<T: ?Sized + Send> Sync for Mutex<T> {}
+pub type Mutex<T> = lock_api::Mutex<RawFutex, T>;
 
 /// The right to use a [`Mutex`]'s value. It stays with its thread.
-#[must_use = "the lock is free again when this drops"]
-pub struct MutexGuard<'a, T: ?Sized>(&'a Mutex<T>, PhantomData<*mut ()>);
+pub type MutexGuard<'a, T> = lock_api::MutexGuard<'a, RawFutex, T>;
 
-// SAFETY: a guard gives out references, as `&T` does.
-unsafe impl<T: ?Sized + Sync> Sync for MutexGuard<'_, T> {}
+/// A lock without a value and without memory of who waits.
+#[derive(Debug)]
+pub struct RawFutex(AtomicU32);
 
-impl<T> Mutex<T> {
-    /// A free lock.
-    pub const fn new(value: T) -> Self {
-        Self { state: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
-    }
-}
+// SAFETY: between `lock`, or a `try_lock` that succeeds, and `unlock` the word is not `FREE`, and both make it so only from
+// `FREE`: one thread at a time is there.
+unsafe impl RawMutex for RawFutex {
+    #[allow(clippy::declare_interior_mutable_const, reason = "the interface's way of making one")]
+    const INIT: Self = Self(AtomicU32::new(FREE));
+    type Guard = GuardNoSend;
 
-impl<T: ?Sized> Mutex<T> {
-    /// Takes the lock until the guard drops.
     #[inline]
-    pub fn lock(&self) -> MutexGuard<'_, T> {
-        self.hold();
-        MutexGuard(self, PhantomData)
+    fn lock(&self) -> GuardNoSend {
+        if !self.take() {
+            self.take_slow();
+        }
+        GuardNoSend::new()
     }
 
-    /// Takes the lock. Whoever does gives it back with [`Mutex::let_go`].
     #[inline]
-    pub fn hold(&self) {
-        // Acquire: what the holder before has written is seen. Pairs with the release in `let_go`.
-        if self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.hold_slow();
+    fn try_lock(&self) -> Option<GuardNoSend> {
+        self.take().then(GuardNoSend::new)
+    }
+
+    /// Async-signal-safe.
+    #[inline]
+    unsafe fn unlock(&self, _: GuardNoSend) {
+        if self.0.swap(FREE, Ordering::Release) == AWAITED {
+            futex::wake_one(&self.0);
         }
     }
 
+    #[inline]
+    fn is_locked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != FREE
+    }
+}
+
+impl RawFutex {
+    #[inline]
+    fn take(&self) -> bool {
+        // Acquire: what the holder before has written is seen. Pairs with the release in `unlock`.
+        self.0.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
     #[cold]
-    fn hold_slow(&self) {
+    fn take_slow(&self) {
         for _ in 0..SPINS {
-            if self.state.load(Ordering::Relaxed) == FREE
-                && self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
-            {
+            if self.0.load(Ordering::Relaxed) == FREE && self.take() {
                 return;
             }
             std::hint::spin_loop();
         }
-        while self.state.swap(AWAITED, Ordering::Acquire) != FREE {
-            futex::wait(&self.state, AWAITED, None);
+        while self.0.swap(AWAITED, Ordering::Acquire) != FREE {
+            futex::wait(&self.0, AWAITED, None);
         }
     }
+}
 
-    /// The value, for who took the lock with [`Mutex::hold`].
+/// Taking a lock in one function and giving it back in another, as the handlers around a fork do.
+pub trait HoldAcrossFork<T> {
+    /// Takes the lock. Whoever does gives it back with [`HoldAcrossFork::let_go`].
+    fn hold(&self);
+
+    /// The value, for who took the lock with [`HoldAcrossFork::hold`].
     ///
     /// # Safety
-    /// As for [`Mutex::let_go`], and there is no other reference to the value.
+    /// As for [`HoldAcrossFork::let_go`], and there is no other reference to the value.
     #[allow(clippy::mut_from_ref, reason = "the lock, not the reference to it, says who may write")]
-    pub unsafe fn held(&self) -> &mut T {
-        // SAFETY: passed on to the caller.
-        unsafe { &mut *self.value.get() }
-    }
+    unsafe fn held(&self) -> &mut T;
 
     /// Gives the lock back. Async-signal-safe.
     ///
     /// # Safety
-    /// The calling thread took it with [`Mutex::hold`]; in a child, the thread that is this one's image did.
-    #[inline]
-    pub unsafe fn let_go(&self) {
-        if self.state.swap(FREE, Ordering::Release) == AWAITED {
-            futex::wake_one(&self.state);
-        }
-    }
+    /// The calling thread took it with [`HoldAcrossFork::hold`]; in a child, the thread that is this one's image did.
+    unsafe fn let_go(&self);
 }
 
-impl<T: ?Sized> Deref for MutexGuard<'_, T> {
-    type Target = T;
-    #[inline]
-    fn deref(&self) -> &T {
-        // SAFETY: the guard's thread has the lock.
-        unsafe { &*self.0.value.get() }
+impl<T> HoldAcrossFork<T> for Mutex<T> {
+    fn hold(&self) {
+        std::mem::forget(self.lock());
     }
-}
 
-impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: as above.
-        unsafe { &mut *self.0.value.get() }
+    unsafe fn held(&self) -> &mut T {
+        // SAFETY: passed on to the caller.
+        unsafe { &mut *self.data_ptr() }
     }
-}
 
-impl<T: ?Sized> Drop for MutexGuard<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        // SAFETY: taken by `lock`.
-        unsafe { self.0.let_go() };
-    }
-}
-
-impl<T: ?Sized> fmt::Debug for Mutex<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without taking the lock: what it guards may be long, or in use by the caller.
-        f.write_str("Mutex")
-    }
-}
-
-impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
+    unsafe fn let_go(&self) {
+        // SAFETY: passed on to the caller.
+        unsafe { self.force_unlock(GuardNoSend::new()) };
     }
 }
 
@@ -148,13 +128,10 @@ pub struct Condvar {
 
 impl Condvar {
     /// Gives the lock back, waits for a notification, and takes it again. May return without one.
-    pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
+    pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         // Whoever changes the value has the lock, and notifies after this look.
         let seen = self.changes.load(Ordering::Relaxed);
-        // SAFETY: the guard has the lock, and has it again before anyone can use it.
-        unsafe { guard.0.let_go() };
-        futex::wait(&self.changes, seen, None);
-        guard.0.hold();
+        MutexGuard::unlocked(guard, || futex::wait(&self.changes, seen, None));
     }
 
     /// Wakes one thread that waits. The caller has changed the value under the lock.

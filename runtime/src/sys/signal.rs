@@ -9,7 +9,7 @@
 
 use super::Errno;
 use super::inject::{Call, check};
-use super::lock::Mutex;
+use super::lock::{HoldAcrossFork, Mutex};
 use libc::{c_int, c_void, siginfo_t};
 use std::cell::UnsafeCell;
 use std::fmt;
