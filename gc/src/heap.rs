@@ -234,7 +234,7 @@ impl<E: Embedder> HeapBuilder<E> {
         self
     }
 
-    /// Forces a rung of the ladder: how the heap is kept while it is marked ([`Snapshot`]), and if wanted how writes are
+    /// Forces a rung of the ladder: how the heap is kept while it is marked ([`Snapshot`](crate::Snapshot)), and if wanted how writes are
     /// noticed and through which door. Where it cannot be had, [`HeapBuilder::build`] fails and says what to change.
     ///
     /// By default the heap takes the best rung that holds; [`Heap::ladder`] says which one and why, and
