@@ -43,8 +43,6 @@ pub(crate) struct Core<E> {
     pub(crate) home: Arc<Home>,
     /// What is listed for forks; none where children have no heap.
     pub(crate) group: Group,
-    /// The collector's thread, by its number in the kernel.
-    pub(crate) collector_thread: AtomicU32,
     /// Whether something could not be prepared for the child that is about to be made.
     pub(crate) fork_failed: AtomicBool,
     /// Whether that thread is the parent's, in a child with a copy, and not yet started here.
@@ -114,7 +112,6 @@ impl<E: Embedder> Core<E> {
             process: AtomicU32::new(std::process::id()),
             home: Arc::default(),
             group,
-            collector_thread: AtomicU32::new(0),
             fork_failed: AtomicBool::new(false),
             collector_gone: AtomicBool::new(false),
             metadata: Metadata::new(2 * geometry.half.0 / GRANULE)?,

@@ -6,9 +6,9 @@ use crate::embedder::Embedder;
 use palimpsest_runtime::host_fork::Copied;
 use palimpsest_runtime::host_fork::copy::{adopt_group, copy_group, forget_group, inherit_group, keep_group};
 use palimpsest_runtime::mutator::Registry;
-use palimpsest_runtime::sys::clock;
 use palimpsest_runtime::sys::lock::HoldAcrossFork;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
 
 /// What children that the process forks have of the heap.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -24,6 +24,10 @@ pub enum HostFork {
     /// and takes time with the size of what is in use. This holds for every `fork` through the C library, also where `exec`
     /// follows; not for `vfork` and `posix_spawn`.
     ///
+    /// With such a heap in the process, `fork` is a safepoint of every heap that the calling thread is attached to. Attached
+    /// threads that neither poll nor block for two seconds, or that wait for a lock which the caller of `fork` holds (one of
+    /// the C library's before glibc 2.36, for one), leave the child without a copy.
+    ///
     /// Of the attached threads the child has the one that forked. Root ranges that others registered are still roots there, so
     /// they must not lie on those threads' stacks, which are gone.
     ///
@@ -33,24 +37,27 @@ pub enum HostFork {
 }
 
 impl<E: Embedder> Copied for Core<E> {
-    fn hold(&self) -> bool {
-        // A listener that forks would wait for its own cycle.
-        if !self.is_ours()
-            || self.collector_thread.load(Relaxed) == clock::thread_id()
-            || !self.mailbox.rest()
-        {
-            return false;
-        }
-        self.registry.hold_world();
+    fn rest(&self) -> bool {
+        self.is_ours() && self.mailbox.rest()
+    }
+
+    fn stop(&self, limit: Duration) -> bool {
+        self.registry.hold_world(limit)
+    }
+
+    fn copy(&self) -> bool {
         // Threads that the child has not own no blocks there.
         retire_all(self);
-        if copy_group(self.group).is_ok() {
-            return true;
-        }
-        // SAFETY: held above.
+        copy_group(self.group).is_ok()
+    }
+
+    unsafe fn start(&self) {
+        // SAFETY: passed on to the caller.
         unsafe { self.registry.let_world_go() };
+    }
+
+    fn work(&self) {
         self.mailbox.go_on();
-        false
     }
 
     fn hold_locks(&self) {
@@ -73,9 +80,9 @@ impl<E: Embedder> Copied for Core<E> {
         unsafe {
             self.mailbox.let_go();
             self.let_locks_go();
-            self.registry.let_world_go();
+            self.start();
         }
-        self.mailbox.go_on();
+        self.work();
         self.weak_tables.forget_held();
     }
 
@@ -94,7 +101,6 @@ impl<E: Embedder> Copied for Core<E> {
         self.map.begin_anew();
         self.home.move_here();
         self.process.store(std::process::id(), Relaxed);
-        self.collector_thread.store(0, Relaxed);
         self.collector_gone.store(true, SeqCst);
         // SAFETY: held by the thread that this one is the image of.
         unsafe {

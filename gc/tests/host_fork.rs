@@ -313,3 +313,34 @@ fn programs_are_started_as_ever() {
         }
     }
 }
+
+/// Between two safepoints nothing is reclaimed, whatever a thread has on its stack. Where no heap is copied, `fork` is none.
+#[test]
+fn a_fork_is_no_safepoint() {
+    if !alone("a_fork_is_no_safepoint") {
+        return;
+    }
+    for rung in rungs() {
+        let nodes = Nodes::new(Heap::builder(PlainPointers).limit(16 << 20).rung(rung).poison(true));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                let mut m = nodes.heap.attach(StackScan::None).unwrap();
+                while !done.load(Relaxed) {
+                    m.collect();
+                    (0..1000).for_each(|k| _ = new_node(&mut m, nodes.kind, std::ptr::null_mut(), k));
+                }
+            });
+            let mut m = nodes.heap.attach(StackScan::None).unwrap();
+            for number in 0..50 {
+                let node = new_node(&mut m, nodes.kind, std::ptr::null_mut(), number);
+                for _ in 0..3 {
+                    in_child((), |()| 0);
+                }
+                assert_eq!(number_of(node), number);
+                m.poll();
+            }
+            done.store(true, Relaxed);
+        });
+    }
+}

@@ -321,3 +321,99 @@ fn a_copy_that_cannot_be_made_is_missed_in_the_child_alone() {
         }
     }
 }
+
+/// A thread that is attached to one heap waits for another, whose world a fork holds.
+#[test]
+fn threads_attach_to_one_of_two_heaps_while_another_forks() {
+    if !alone("threads_attach_to_one_of_two_heaps_while_another_forks") {
+        return;
+    }
+    let heaps = [Nodes::new(builder().limit(16 << 20)), Nodes::new(builder().limit(16 << 20))];
+    let done = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| {
+                let mut m = heaps[1].heap.attach(StackScan::None).unwrap();
+                while !done.load(Relaxed) {
+                    drop(heaps[0].heap.attach(StackScan::None).unwrap());
+                    m.poll();
+                }
+            });
+        }
+        for _ in 0..30 {
+            let ((), end, said) = in_child((), |()| 0);
+            assert_eq!((end.code(), said.as_str()), (Some(0), ""));
+        }
+        done.store(true, Relaxed);
+    });
+}
+
+/// A listener runs on the collector's thread, for which a fork waits.
+#[test]
+fn a_listener_and_another_thread_fork() {
+    if !alone("a_listener_and_another_thread_fork") {
+        return;
+    }
+    let nodes = Nodes::new(builder().on_cycle(|_| {
+        let ((), end, _) = in_child((), |()| 0);
+        assert_eq!(end.code(), Some(0));
+    }));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            let mut m = nodes.heap.attach(StackScan::None).unwrap();
+            (0..100).for_each(|_| _ = m.collect());
+            done.store(true, Relaxed);
+        });
+        while !done.load(Relaxed) {
+            in_child((), |()| 0);
+        }
+    });
+}
+
+/// Somebody whom the caller of `fork` keeps waiting cannot stop: the child does without a copy, and nobody hangs.
+#[test]
+fn a_thread_that_waits_for_the_forking_one_costs_the_copy() {
+    if !alone("a_thread_that_waits_for_the_forking_one_costs_the_copy") {
+        return;
+    }
+    let nodes = Nodes::new(builder());
+    let lock = std::sync::Mutex::new(());
+    let held = lock.lock().unwrap();
+    let ready = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            let _m = nodes.heap.attach(StackScan::None).unwrap();
+            ready.store(true, Relaxed);
+            // Running, as far as the heap can see.
+            drop(lock.lock());
+        });
+        while !ready.load(Relaxed) {
+            std::thread::yield_now();
+        }
+        let ((), end, said) = in_child((), |()| i32::from(nodes.heap.attach(StackScan::None).is_ok()));
+        assert_eq!((end.code(), said.as_str()), (Some(0), ""));
+        drop(held);
+    });
+    let ((), end, _) = in_child((), |()| i32::from(nodes.heap.attach(StackScan::None).is_ok()));
+    assert_eq!(end.code(), Some(1), "the next child has one");
+}
+
+#[test]
+fn a_child_without_its_copy_keeps_none_of_it() {
+    if !alone("a_child_without_its_copy_keeps_none_of_it") {
+        return;
+    }
+    let nodes = Nodes::new(builder());
+    let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
+    std::hint::black_box(new_list(&mut m, &nodes));
+    // What is private cannot be inherited, when the files are copied already.
+    inject::arm(Call::Advise, 0, u32::MAX, Errno::NOMEM);
+    let ((), end, _) = in_child((), |()| {
+        let links = std::fs::read_dir("/proc/self/fd").expect("descriptors").flatten();
+        let targets = links.filter_map(|link| std::fs::read_link(link.path()).ok());
+        targets.filter(|target| target.to_string_lossy().contains("palimpsest-copy")).count() as i32
+    });
+    inject::disarm();
+    assert_eq!(end.code(), Some(0), "descriptors of copies");
+}

@@ -89,7 +89,7 @@ impl Mailbox {
     /// Whether the collector's thread has something better to do than background work.
     pub(crate) fn is_wanted(&self) -> bool {
         let state = self.state.lock();
-        state.wanted > state.begun || state.shutdown
+        state.wanted > state.begun || state.shutdown || state.forks > 0
     }
 
     /// Whether the heap is going away.

@@ -26,7 +26,7 @@ use fork_cow::ForkCow;
 use palimpsest_runtime::ladder::Snapshot;
 use palimpsest_runtime::mutator::{MutatorState, StoppedWorld};
 use palimpsest_runtime::sys::process::StopOnUnwind;
-use palimpsest_runtime::sys::{clock, signal};
+use palimpsest_runtime::sys::signal;
 use palimpsest_runtime::worker::Failure;
 use palimpsest_runtime::{Bytes, CHUNK_PAGES, PageRange};
 use preimage::Preimage;
@@ -70,7 +70,7 @@ impl<E: Embedder> Collector<E> {
     pub(crate) fn run(mut self) {
         // The host's handlers have no business in this thread, nor in the workers it forks.
         signal::block_all();
-        self.core.collector_thread.store(clock::thread_id(), Ordering::Relaxed);
+        palimpsest_runtime::host_fork::this_thread_collects();
         // A collector that panics has found its own state to be wrong, and all threads would wait for it for ever.
         let _stop = StopOnUnwind;
         let core = self.core.clone();

@@ -38,23 +38,25 @@ impl Pins {
     /// # Panics
     /// If a page is pinned 65,535 times.
     pub(super) fn add(&self, pages: PageRange) {
+        let mut ranges = self.ranges.lock();
         for page in pages.iter() {
             let count = &self.counts[page.0 as usize];
             let one_more = count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_add(1));
             assert!(one_more.is_ok(), "a page is pinned too often: are guards leaked?");
         }
-        self.ranges.lock().push(pages);
+        ranges.push(pages);
     }
 
     /// Takes a pin back.
     pub(super) fn remove(&self, pages: PageRange) {
+        // The counts first, and both under the lock: a page that a round leaves open for its count is in the list that was
+        // taken before that round; and a fork finds them in agreement.
         let mut ranges = self.ranges.lock();
-        if let Some(k) = ranges.iter().position(|range| *range == pages) {
-            ranges.swap_remove(k);
-        }
-        drop(ranges);
         for page in pages.iter() {
             self.counts[page.0 as usize].fetch_sub(1, Ordering::SeqCst);
+        }
+        if let Some(k) = ranges.iter().position(|range| *range == pages) {
+            ranges.swap_remove(k);
         }
     }
 

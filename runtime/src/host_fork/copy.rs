@@ -1,7 +1,7 @@
 //! A child gets a copy of a heap.
 //!
 //! Whose heap it is takes part in forks by way of [`Copied`]. Before the fork, in the parent, with ordinary code: the forking
-//! thread stops that heap between two cycles ([`Copied::hold`]), and what is shared memory is copied to new files
+//! thread stops that heap between two cycles ([`Copied::rest`], [`Copied::stop`]), and what is shared memory is copied to new files
 //! ([`copy_group`]); what is private memory may be inherited for once. After it the parent takes that back and goes on. The
 //! child puts the copies where the originals were, at the same addresses and under the same numbers of descriptors, so that
 //! every value in it stays as it is.
@@ -17,17 +17,32 @@ use crate::sys::{Errno, event};
 use crate::unit::{Address, Bytes};
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// A heap whose children have a copy of it.
 pub trait Copied: Send + Sync {
-    /// In the parent, before the fork: brings the heap to rest between two cycles, with its world stopped, and makes the
-    /// copies. The calling thread counts as blocked. `false`: this child is to have none, and nothing is held.
-    fn hold(&self) -> bool;
+    /// In the parent, before the fork: brings the heap to rest between two cycles. `false`: the heap is going away.
+    fn rest(&self) -> bool;
 
-    /// After that: takes the locks that any thread may have for a moment, so that nothing is half done in the child.
+    /// After that: stops its world. The calling thread counts as blocked. `false`: not in this time, and the world goes on.
+    fn stop(&self, limit: Duration) -> bool;
+
+    /// After that: makes the copies. `false`: they cannot be made, and there are none.
+    fn copy(&self) -> bool;
+
+    /// Undoes [`Copied::stop`].
+    ///
+    /// # Safety
+    /// Stopped by this thread.
+    unsafe fn start(&self);
+
+    /// Undoes [`Copied::rest`].
+    fn work(&self);
+
+    /// After all of these: takes the locks that any thread may have for a moment, so that nothing is half done in the child.
     fn hold_locks(&self);
 
-    /// In the parent, after the fork: undoes what [`Copied::hold`] did.
+    /// In the parent, after the fork: undoes all of it.
     ///
     /// # Safety
     /// Held by this thread.

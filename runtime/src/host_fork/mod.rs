@@ -29,12 +29,14 @@ mod message;
 
 use crate::barrier::around_fork;
 use crate::error::Error;
-use crate::mutator::{Return, hold_for_fork};
-use crate::sys::lock::{HoldAcrossFork, Mutex};
+use crate::mutator::{Return, attachments_are_known, hold_for_fork};
+use crate::sys::lock::{HoldAcrossFork, Mutex, RawFutex};
 use crate::sys::signal::{self, Fault};
-use crate::sys::{generation, inherited, process};
+use crate::sys::{futex, generation, inherited, process};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Once, Weak};
+use std::time::Duration;
 
 pub use crate::sys::generation::{Generation, Home};
 pub use crate::sys::inherited::Group;
@@ -45,15 +47,38 @@ pub use message::stop_without_heap;
 static ALL: Mutex<Vec<Weak<dyn Copied>>> = Mutex::new(Vec::new());
 
 /// What a forking thread holds for its child. It is held from before the worlds are stopped until after the fork; whoever waits
-/// for it counts as blocked.
+/// for it counts as blocked, if there are worlds to be stopped.
+#[derive(Default)]
 struct Forking {
     held: Vec<Arc<dyn Copied>>,
-    /// Whether that is all of them.
-    is_whole: bool,
+    /// Heaps that are not copied this time. They may be the last owners: they are not to be dropped before the fork is over.
+    refused: Vec<Arc<dyn Copied>>,
+    /// The child has no copy of some heap that it should have one of.
+    is_less: bool,
     own: Option<Return>,
 }
 
-static FORKING: Mutex<Forking> = Mutex::new(Forking { held: Vec::new(), is_whole: true, own: None });
+static FORKING: Mutex<Forking> =
+    Mutex::new(Forking { held: Vec::new(), refused: Vec::new(), is_less: false, own: None });
+
+/// How long a world may take to stop at a time.
+const LIMIT: Duration = Duration::from_millis(50);
+
+/// The same while others are held: somebody in it may be waiting for one of those.
+const LIMIT_WHILE_HOLDING: Duration = Duration::from_millis(5);
+
+/// How often the worlds are tried: two seconds, for one that does not stop.
+const ATTEMPTS: u32 = 40;
+
+thread_local! {
+    /// Whether this is a collector's thread. One that forks (in a listener) waits for nobody: others wait for it to rest.
+    static COLLECTS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The calling thread is a collector's, from now on.
+pub fn this_thread_collects() {
+    COLLECTS.set(true);
+}
 
 /// From now on children get a copy of this heap.
 pub fn copy(heap: Weak<dyn Copied>) {
@@ -83,79 +108,137 @@ pub fn watch() -> Result<(), Error> {
 /// In the parent, before. First stops the worlds of heaps that are copied. Then takes locks that the child needs, each of which
 /// is held elsewhere for a moment only, and never while somebody waits for a world.
 extern "C" fn prepare() {
-    let is_held = |registry: &_| {
-        // SAFETY: held by this thread, below.
-        unsafe { FORKING.held() }.held.iter().any(|heap| std::ptr::eq(heap.registry(), registry))
-    };
-    let own = hold_for_fork(
-        || {
+    if !COLLECTS.get() {
+        let has_copies = ALL.lock().iter().any(|heap| heap.strong_count() > 0);
+        if has_copies && attachments_are_known() {
+            let is_held = |registry: &_| {
+                // SAFETY: held by this thread, in `hold_all`.
+                unsafe { FORKING.held() }.held.iter().any(|heap| std::ptr::eq(heap.registry(), registry))
+            };
+            let own = hold_for_fork(hold_all, is_held);
+            // SAFETY: as above.
+            unsafe { FORKING.held() }.own = Some(own);
+        } else {
+            // Nobody holds it for long: the thread goes on running, and `fork` is no safepoint.
             FORKING.hold();
-            let all: Vec<_> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
             // SAFETY: held.
-            let forking = unsafe { FORKING.held() };
-            let heaps = all.len();
-            forking.held = all.into_iter().filter(|heap| heap.hold()).collect();
-            forking.is_whole = forking.held.len() == heaps;
-        },
-        is_held,
-    );
-    // SAFETY: as above.
-    let forking = unsafe { FORKING.held() };
-    forking.held.iter().for_each(|heap| heap.hold_locks());
-    forking.own = Some(own);
+            unsafe { FORKING.held() }.is_less = has_copies;
+        }
+        // SAFETY: held above.
+        unsafe { FORKING.held() }.held.iter().for_each(|heap| heap.hold_locks());
+    }
     ALL.hold();
     signal::before_fork();
     around_fork::prepare();
+}
+
+/// Brings all heaps of which there are copies to rest, stops their worlds, and copies them. What cannot be is left out.
+fn hold_all() {
+    FORKING.hold();
+    // SAFETY: held.
+    let forking = unsafe { FORKING.held() };
+    let all: Vec<_> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
+    let (resting, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|heap| heap.rest());
+    forking.refused = gone;
+    let stopped = (0..ATTEMPTS).any(|_| {
+        let limits = std::iter::once(LIMIT).chain(std::iter::repeat(LIMIT_WHILE_HOLDING));
+        let stopped = resting.iter().zip(limits).take_while(|(heap, limit)| heap.stop(*limit)).count();
+        if stopped == resting.len() {
+            return true;
+        }
+        // Somebody does not stop. Perhaps he waits for a world that is held here: all go on, for a moment.
+        for heap in &resting[..stopped] {
+            // SAFETY: stopped by this thread.
+            unsafe { heap.start() };
+        }
+        futex::nap(Duration::from_millis(1));
+        false
+    });
+    for heap in resting {
+        if stopped && heap.copy() {
+            forking.held.push(heap);
+            continue;
+        }
+        if stopped {
+            // SAFETY: stopped by this thread.
+            unsafe { heap.start() };
+        }
+        heap.work();
+        forking.refused.push(heap);
+    }
+    forking.is_less = !forking.refused.is_empty();
 }
 
 /// In the parent, after.
 extern "C" fn in_parent() {
     around_fork::in_parent();
     signal::after_fork();
+    // SAFETY: held by `prepare`.
+    unsafe { ALL.let_go() };
+    if COLLECTS.get() {
+        return;
+    }
     // SAFETY: held by `prepare`; so is each heap.
-    let held = unsafe {
-        ALL.let_go();
-        let forking = FORKING.held();
-        if let Some(own) = forking.own.take() {
+    let forking = unsafe {
+        let forking = std::mem::take(FORKING.held());
+        if let Some(own) = &forking.own {
             own.now();
         }
         for heap in forking.held.iter().rev() {
             heap.go_on();
         }
-        let held = std::mem::take(&mut forking.held);
         FORKING.let_go();
-        held
+        forking
     };
-    // The last owner of a heap may have let go of it meanwhile: not under the lock.
-    drop(held);
+    if let Some(own) = &forking.own {
+        own.later();
+    }
+    // The last owner of a heap may have let go of it meanwhile: it is dropped here, under no lock.
+    drop(forking);
 }
 
 /// In the child. Async-signal-safe.
 extern "C" fn in_child() {
     generation::begin();
     around_fork::in_child();
-    // SAFETY: held by `prepare`, of whose thread this is the image; so is each heap.
-    unsafe {
-        let forking = FORKING.held();
-        // The list is leaked, with what it owns: nothing is freed here.
-        let held = std::mem::ManuallyDrop::new(std::mem::take(&mut forking.held));
-        for heap in held.iter() {
-            forking.is_whole &= heap.begin_anew();
-        }
-        message::NOT_COPIED.store(!forking.is_whole, Ordering::Relaxed);
-        let own = std::mem::ManuallyDrop::new(forking.own.take());
-        if let Some(own) = &*own {
-            own.now();
-        }
-    }
+    let is_less = if COLLECTS.get() {
+        // Somebody else may have been at work on a fork of his own. What he had is leaked.
+        // SAFETY: there is no other thread in this process.
+        unsafe { RawFutex::begin_anew(&FORKING, Forking::default()) };
+        true
+    } else {
+        adopt_all()
+    };
+    message::NOT_COPIED.store(is_less, Ordering::Relaxed);
     if inherited::disown() {
         // A child without the handler has no message. Its fault ends it all the same.
         let _ = signal::install_in_child(Fault::Segv, message::on_fault);
     }
     signal::after_fork();
-    // SAFETY: as above.
+    // SAFETY: held by `prepare`, of whose thread this is the image.
     unsafe {
         ALL.let_go();
-        FORKING.let_go();
+        if !COLLECTS.get() {
+            FORKING.let_go();
+        }
+    }
+    // This thread collects for nobody here.
+    COLLECTS.set(false);
+}
+
+/// In the child: makes the copies this process's. Whether some are missing. Async-signal-safe.
+fn adopt_all() -> bool {
+    // SAFETY: held by `prepare`, of whose thread this is the image; so is each heap. The lists are leaked, with what they own:
+    // nothing is freed here.
+    unsafe {
+        let forking = std::mem::ManuallyDrop::new(std::mem::take(FORKING.held()));
+        let mut is_less = forking.is_less;
+        for heap in &forking.held {
+            is_less |= !heap.begin_anew();
+        }
+        if let Some(own) = &forking.own {
+            own.now();
+        }
+        is_less
     }
 }

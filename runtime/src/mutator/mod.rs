@@ -177,7 +177,7 @@ fn return_to_running(all: &[Attachment]) {
 /// for which `is_held` holds afterwards stay as they are, and their world stopped; the thread runs again for the others.
 /// Returns how to have it run for those too.
 pub(crate) fn hold_for_fork(hold: impl FnOnce(), is_held: impl Fn(&Registry) -> bool) -> Return {
-    let all = ATTACHED.try_with(|list| list.borrow().clone()).unwrap_or_default();
+    let all = ATTACHED.with(|list| list.borrow().clone());
     // A thread that forks in a blocking region stays blocked.
     let running: Vec<_> = all.into_iter().filter(|own| own.get().1.state.load(SeqCst) == RUNNING).collect();
     stack::with_registers_on_stack(|top| {
@@ -188,14 +188,22 @@ pub(crate) fn hold_for_fork(hold: impl FnOnce(), is_held: impl Fn(&Registry) -> 
         }
         hold();
         let (held, others): (Vec<_>, Vec<_>) = running.into_iter().partition(|own| is_held(own.get().0));
-        return_to_running(&others);
-        Return(held)
+        Return { held, others }
     })
+}
+
+/// Whether the calling thread's attachments can be told: not where it is ending.
+pub(crate) fn attachments_are_known() -> bool {
+    ATTACHED.try_with(|_| ()).is_ok()
 }
 
 /// Heaps in which the calling thread is to run again; see [`hold_for_fork`].
 #[derive(Default)]
-pub(crate) struct Return(Vec<Attachment>);
+pub(crate) struct Return {
+    /// Those whose worlds the thread has stopped.
+    held: Vec<Attachment>,
+    others: Vec<Attachment>,
+}
 
 // SAFETY: used by the forking thread, or its image, only.
 unsafe impl Send for Return {}
@@ -203,9 +211,14 @@ unsafe impl Send for Return {}
 impl Return {
     /// Has the calling thread run, in worlds that it has stopped itself: before it lets them go on. Async-signal-safe.
     pub(crate) fn now(&self) {
-        for attachment in &self.0 {
+        for attachment in &self.held {
             attachment.get().1.state.store(RUNNING, SeqCst);
         }
+    }
+
+    /// The same for the others, when it holds no world: theirs may be stopped by others.
+    pub(crate) fn later(&self) {
+        return_to_running(&self.others);
     }
 }
 

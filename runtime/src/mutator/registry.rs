@@ -135,6 +135,13 @@ impl Registry {
 
     /// Stops the world: returns when no attached thread runs. The caller is not attached, or blocking.
     pub fn stop_world(&self) -> StoppedWorld<'_> {
+        // A thread that does not stop is waited for, for ever if need be.
+        self.try_stop_world(Duration::MAX).expect("no limit was set")
+    }
+
+    /// The same, but gives up after this time, and the world goes on.
+    fn try_stop_world(&self, limit: Duration) -> Option<StoppedWorld<'_>> {
+        let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         let threads = self.threads.lock();
         self.longest_wait.store(0, SeqCst);
         let may_spin = threads.len() < self.processors;
@@ -142,12 +149,17 @@ impl Registry {
         self.stopper.store(clock::processor(), SeqCst);
         let start = clock::monotonic_ns();
         self.stop.store(1, SeqCst);
-        for thread in threads.iter() {
+        let world = StoppedWorld { registry: self, threads };
+        for thread in world.threads.iter() {
             let mut spins = 0;
             loop {
                 let seen = self.arrivals.load(SeqCst);
                 if thread.state.load(SeqCst) != RUNNING {
                     break;
+                }
+                let waited = clock::monotonic_ns() - start;
+                if waited >= limit_ns {
+                    return None;
                 }
                 if spins < SPINS || (may_spin && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS) {
                     spins += 1;
@@ -158,23 +170,26 @@ impl Registry {
                         futex::yield_now();
                     }
                 } else {
-                    futex::wait(&self.arrivals, seen, Some(LOOK_AFTER));
+                    futex::wait(&self.arrivals, seen, Some(LOOK_AFTER.min(limit)));
                     if self.arrivals.load(SeqCst) == seen {
                         thread.note_end();
                     }
                 }
             }
         }
-        StoppedWorld { registry: self, threads }
+        Some(world)
     }
 }
 
 /// Around a fork of the host whose child gets a copy of the heap.
 impl Registry {
     /// Stops the world, until the same thread calls [`Registry::let_world_go`], or its image in the child
-    /// [`Registry::begin_anew`].
-    pub fn hold_world(&self) {
-        std::mem::forget(self.stop_world());
+    /// [`Registry::begin_anew`]. `false`: it has not stopped in this time, and goes on.
+    pub fn hold_world(&self, limit: Duration) -> bool {
+        let world = self.try_stop_world(limit);
+        let stopped = world.is_some();
+        std::mem::forget(world);
+        stopped
     }
 
     /// Lets the world go on.

@@ -247,6 +247,12 @@ pub(crate) fn disown() -> bool {
     let mut has_a_place = false;
     for entry in entries() {
         let Some(what) = entry.what() else { continue };
+        let copy = entry.copy.swap(NO_FD, Ordering::Relaxed);
+        if copy != NO_FD {
+            // Of a copy that could not be made whole.
+            // SAFETY: the descriptor is the entry's, which has given it up.
+            drop(unsafe { OwnedFd::from_raw_fd(copy) });
+        }
         if entry.kept.swap(0, Ordering::Relaxed) != 0 {
             continue;
         }

@@ -64,6 +64,18 @@ unsafe impl RawMutex for RawFutex {
 }
 
 impl RawFutex {
+    /// Makes a lock free, with this value, whoever held it. Its old value is leaked. Async-signal-safe.
+    ///
+    /// # Safety
+    /// No other thread of the process uses the lock, and this one has no guard of it.
+    pub unsafe fn begin_anew<T>(lock: &Mutex<T>, value: T) {
+        // SAFETY: nobody else looks at it.
+        unsafe {
+            lock.data_ptr().write(value);
+            lock.raw().0.store(FREE, Ordering::Release);
+        }
+    }
+
     #[inline]
     fn take(&self) -> bool {
         // Acquire: what the holder before has written is seen. Pairs with the release in `unlock`.
