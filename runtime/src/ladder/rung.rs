@@ -103,7 +103,7 @@ pub struct Wish {
 impl Wish {
     /// The rungs to try, in order.
     ///
-    /// The monitor is never chosen by itself: where it works a signal does, for a third of the price. Nor is the tracking of
+    /// The monitor is never chosen by itself: where it works a signal does, and is cheaper. Nor is the tracking of
     /// writes, for which only an embedder that wants it should pay.
     pub fn candidates(&self) -> Vec<Rung> {
         let by_default = match (self.snapshot, self.delivery) {

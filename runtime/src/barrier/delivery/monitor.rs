@@ -1,7 +1,7 @@
 //! Delivery by a monitor: a thread of its own reads an event for each first write and resolves it, while the writer sleeps
 //! in the kernel.
 //!
-//! Three to four times the price of a signal, since two threads have to be scheduled. In return the *kernel's* writes to
+//! Dearer than a signal, since two threads have to be scheduled and woken. In return the *kernel's* writes to
 //! armed pages are served like the mutator's (`read(2)` into the heap just works), where the userfaultfd came through a
 //! door that sees them; no signal is involved, so threads may block them all; and a debugger does not stop.
 //!

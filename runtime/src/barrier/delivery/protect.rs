@@ -1,6 +1,6 @@
 //! Delivery by `mprotect`: an armed page is read-only memory, and its first writer gets `SIGSEGV`.
 //!
-//! For hosts that deny userfaultfd. It works everywhere and is about as fast as a signal from a userfaultfd. Its trouble is
+//! For hosts that deny userfaultfd. It works everywhere and costs one and a half times what a signal from a userfaultfd does. Its trouble is
 //! the number of *mappings*: the kernel keeps one for each run of pages with equal protection, allows a process some
 //! 65,000 of them (`vm.max_map_count`), and a process that has used them up cannot map anything any more.
 //!
