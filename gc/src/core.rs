@@ -187,6 +187,13 @@ impl<E: Embedder> Core<E> {
         MarkColour::from_bits(self.colour.load(Ordering::Relaxed))
     }
 
+    /// Whether an object that starts at this granule, if one does, has the colour of the living: outside cycles, whether the
+    /// last one found it; while one marks, whether it was found so far or is younger than the snapshot.
+    #[inline]
+    pub(crate) fn is_live(&self, granule: usize) -> bool {
+        self.metadata.get(granule).colour() == self.colour()
+    }
+
     /// Turns to a fresh colour. The world is stopped: every thread's own copy is set as well, and all allocate black.
     pub(crate) fn turn_colour(&self) -> MarkColour {
         let next = self.colour().next();
@@ -311,10 +318,9 @@ impl<E: Embedder> Core<E> {
 
     /// After a successful cycle: drops dead large objects and declares all blocks unswept.
     pub(crate) fn begin_sweep(&self) {
-        let live = self.colour();
         for space in [&self.traced, &self.leaf] {
             space.begin_sweep(&self.blocks);
-            let is_dead = |head: BlockIndex| self.metadata.get(head.granule()).colour() != live;
+            let is_dead = |head: BlockIndex| !self.is_live(head.granule());
             space.sweep_large(&self.blocks, &self.budget, is_dead, |head, size| self.release(head, size));
         }
     }

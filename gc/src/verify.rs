@@ -118,7 +118,7 @@ impl<E: Embedder> Walk<'_, E> {
             return;
         }
         self.seen[word] |= bit;
-        if self.settled && meta.colour() != self.core.colour() {
+        if self.settled && !self.core.is_live(granule) {
             let held_by = self.holder;
             self.violation.get_or_insert(Violation::Lost { object, held_by });
         }
@@ -167,9 +167,7 @@ impl<E: Embedder> RootVisitor for Walk<'_, E> {
 
     fn word(&mut self, word: u64) {
         // A stale word may lead to an object that died and is not swept yet; it kept nothing alive.
-        let live = |granule: &usize| {
-            !self.settled || self.core.metadata.get(*granule).colour() == self.core.colour()
-        };
+        let live = |granule: &usize| !self.settled || self.core.is_live(*granule);
         if let Some(granule) = self.core.find_object(word as usize).filter(live) {
             self.reach(granule);
         }

@@ -141,10 +141,9 @@ fn finish<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, tally: Tally) {
     record.rescanned_blocks = tally.rescanned;
     record.stray_references = tally.stray;
     core.weak_reads.begin_clearing();
-    let live = core.colour();
     core.weak_tables.clear(|object| {
         let granule = core.geometry.start_granule(object.as_usize());
-        granule.is_none_or(|granule| core.metadata.get(granule).colour() != live)
+        granule.is_none_or(|granule| !core.is_live(granule))
     });
     // Dead objects are in no weak table any more; only now may their memory be used again.
     core.weak_reads.end();

@@ -149,7 +149,7 @@ impl<E: Embedder> Core<E> {
         let mut round = 0;
         loop {
             let phase = self.weak_reads.phase.load(SeqCst);
-            if phase == Phase::Idle as u32 || self.metadata.get(granule).colour() == self.colour() {
+            if phase == Phase::Idle as u32 || self.is_live(granule) {
                 return true;
             }
             if phase == Phase::Clearing as u32 {
@@ -168,7 +168,7 @@ impl<E: Embedder> Core<E> {
                 // fails all the same, its target is garbage that is found by the next one. But a broken barrier may have
                 // misled the marker; then that cycle fails, and everything is alive.
                 Some(Pushed::TooLate) if self.barrier.as_ref().is_none_or(|b| !b.is_broken()) => {
-                    return self.metadata.get(granule).colour() == self.colour();
+                    return self.is_live(granule);
                 }
                 Some(Pushed::TooLate) => {
                     pause_briefly(round);
