@@ -6,11 +6,12 @@ use crate::error::Error;
 use crate::kind::{Kind, Layout};
 use crate::local::{LocalPtr, Run};
 use crate::mark::Packets;
-use crate::metadata::{MarkColour, Metadata};
+use crate::metadata::{Living, Metadata};
 use crate::options::Options;
+use crate::remembered::Remembered;
 use crate::roots::RootSet;
 use crate::space::{BlockState, BlockTable, Budget, Space, Swept, Taken, sweep_block};
-use crate::stats::Ledger;
+use crate::stats::{Ledger, Scope};
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE, Geometry, Granules};
 use crate::weak::{WeakReads, WeakTables};
 use palimpsest_runtime::barrier::{Barrier, Contents, Tracker};
@@ -23,7 +24,7 @@ use palimpsest_runtime::sys::lock::Mutex;
 use palimpsest_runtime::worker::Record;
 use palimpsest_runtime::{Bytes, PAGE_SIZE, PageRange};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Blocks that were never used and are made ready ahead of their use: 4 MiB, a few milliseconds of allocation.
 const FRESH_READY: usize = 64;
@@ -67,10 +68,12 @@ pub(crate) struct Core<E> {
     pub(crate) locals: Mutex<Vec<LocalPtr>>,
     pub(crate) roots: Mutex<RootSet>,
     layouts: Layouts,
-    /// What live objects are painted with: in a cycle the mark colour, otherwise the last cycle's.
-    colour: AtomicU8,
-    /// Whether all reachable objects have that colour: not while a cycle marks, nor after one that failed.
+    /// The colours of the living, packed.
+    living: AtomicU16,
+    /// Whether all reachable objects have one of them: not while a cycle marks, nor after one that failed.
     pub(crate) settled: AtomicBool,
+    /// What a cycle of the young looks at beside the roots.
+    pub(crate) remembered: Remembered,
     pub(crate) weak_reads: WeakReads,
     pub(crate) weak_tables: WeakTables,
     pub(crate) packets: Packets,
@@ -123,8 +126,9 @@ impl<E: Embedder> Core<E> {
             locals: Mutex::default(),
             roots: Mutex::default(),
             layouts: Layouts::default(),
-            colour: AtomicU8::new(MarkColour::FIRST.bits()),
+            living: AtomicU16::new(Living::FIRST.pack()),
             settled: AtomicBool::new(true),
+            remembered: Remembered::new(geometry.half.0 / PAGE_SIZE)?,
             weak_reads: WeakReads::new()?,
             weak_tables: WeakTables::default(),
             packets: Packets::new(options.mark_packets(), 2 * half_blocks)?,
@@ -178,31 +182,40 @@ impl<E: Embedder> Core<E> {
         regions.extend(self.blocks.regions());
         regions.extend(self.packets.regions());
         regions.extend(self.weak_reads.regions());
+        regions.push(self.remembered.region());
         regions
     }
 
-    /// The colour of live objects.
+    /// Whether the heap learns which pages were written to between two snapshots, as a cycle of the young needs.
+    pub(crate) fn remembers(&self) -> bool {
+        self.barrier.is_some() || self.tracker.is_some()
+    }
+
+    /// The colours of live objects.
     #[inline]
-    pub(crate) fn colour(&self) -> MarkColour {
-        MarkColour::from_bits(self.colour.load(Ordering::Relaxed))
+    pub(crate) fn living(&self) -> Living {
+        Living::unpack(self.living.load(Ordering::Relaxed))
     }
 
     /// Whether an object that starts at this granule, if one does, has the colour of the living: outside cycles, whether the
     /// last one found it; while one marks, whether it was found so far or is younger than the snapshot.
     #[inline]
     pub(crate) fn is_live(&self, granule: usize) -> bool {
-        self.metadata.get(granule).colour() == self.colour()
+        self.living().has(self.metadata.get(granule))
     }
 
-    /// Turns to a fresh colour. The world is stopped: every thread's own copy is set as well, and all allocate black.
-    pub(crate) fn turn_colour(&self) -> MarkColour {
-        let next = self.colour().next();
-        self.colour.store(next.bits(), Ordering::Relaxed);
+    /// Turns to fresh colours: what is alive has to be found by the marking of this scope. The world is stopped: every
+    /// thread's own copy is set as well, and all allocate what the marking passes by.
+    pub(crate) fn turn_colours(&self, scope: Scope) {
+        let living = match scope {
+            Scope::Full => self.living().renew(),
+            Scope::Young => self.living().age(),
+        };
+        self.living.store(living.pack(), Ordering::Relaxed);
         for local in self.locals.lock().iter() {
             // SAFETY: the world is stopped.
-            unsafe { local.get() }.set_colour(next);
+            unsafe { local.get() }.set_colour(living.young);
         }
-        next
     }
 
     /// Defines a layout without a header.
@@ -270,7 +283,7 @@ impl<E: Embedder> Core<E> {
 
     /// Sweeps a block that is `Sweeping` by the caller and passes it back to its space.
     pub(crate) fn sweep(&self, block: BlockIndex) -> Swept {
-        let swept = sweep_block(&self.metadata, block, self.colour());
+        let swept = sweep_block(&self.metadata, block, self.living());
         if self.options.poison {
             self.poison(block);
         }
@@ -317,9 +330,9 @@ impl<E: Embedder> Core<E> {
     }
 
     /// After a successful cycle: drops dead large objects and declares all blocks unswept.
-    pub(crate) fn begin_sweep(&self) {
+    pub(crate) fn begin_sweep(&self, scope: Scope) {
         for space in [&self.traced, &self.leaf] {
-            space.begin_sweep(&self.blocks);
+            space.begin_sweep(&self.blocks, scope);
             let is_dead = |head: BlockIndex| !self.is_live(head.granule());
             space.sweep_large(&self.blocks, &self.budget, is_dead, |head, size| self.release(head, size));
         }
@@ -359,7 +372,7 @@ impl<E: Embedder> Core<E> {
         let allocated = self.allocated.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         if allocated >= self.next_cycle_at.load(Ordering::Relaxed) {
             self.next_cycle_at.store(u64::MAX, Ordering::Relaxed);
-            self.mailbox.request();
+            self.mailbox.request(false);
         }
     }
 

@@ -264,6 +264,13 @@ impl<E: Embedder> HeapBuilder<E> {
         self
     }
 
+    /// Whether most cycles look at young objects only, where the heap remembers what is written ([`Scope`](crate::Scope)). By
+    /// default they do.
+    pub fn young(mut self, young: bool) -> Self {
+        self.options.young = young;
+        self
+    }
+
     /// The most memory that pre-images may occupy, in bytes; by default half of the heap limit. When it is used up,
     /// writers wait for the cycle for a tenth of a second at most, then the cycle is given up.
     pub fn preimage_limit(mut self, bytes: usize) -> Self {

@@ -87,6 +87,12 @@ impl Layout {
         if self.tail < 64 { self.mask & ((1 << self.tail) - 1) } else { self.mask }
     }
 
+    /// Whether word `k` is a reference.
+    #[inline]
+    pub(crate) const fn has(self, k: usize) -> bool {
+        (k < 64 && self.mask >> k & 1 != 0) || (self.tail != Self::NO_TAIL && k >= self.tail as usize)
+    }
+
     /// Where the tail begins, in words.
     #[inline(always)]
     pub(crate) const fn tail(self) -> Option<usize> {

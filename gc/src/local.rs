@@ -3,7 +3,7 @@
 //! For each space a thread has a *run* for objects of every size, and an *overflow* run for those of medium size that did
 //! not fit: those take a whole empty block rather than skip one small hole after another (Immix).
 
-use crate::metadata::MarkColour;
+use crate::metadata::Colour;
 use crate::space::Taken;
 use crate::unit::BlockIndex;
 
@@ -68,22 +68,22 @@ pub(crate) struct Runs {
 pub(crate) struct Local {
     pub(crate) traced: Runs,
     pub(crate) leaf: Runs,
-    colour: MarkColour,
+    colour: Colour,
 }
 
 impl Local {
-    pub(crate) fn new(colour: MarkColour) -> Self {
+    pub(crate) fn new(colour: Colour) -> Self {
         let runs = || Runs { main: Run::empty(), overflow: Run::empty() };
         Self { traced: runs(), leaf: runs(), colour }
     }
 
     /// The colour that new objects get.
     #[inline(always)]
-    pub(crate) fn colour(&self) -> MarkColour {
+    pub(crate) fn colour(&self) -> Colour {
         self.colour
     }
 
-    pub(crate) fn set_colour(&mut self, colour: MarkColour) {
+    pub(crate) fn set_colour(&mut self, colour: Colour) {
         self.colour = colour;
     }
 

@@ -1,7 +1,7 @@
 //! One byte a granule, outside the heap: what starts here, what colour it has, where it ends.
 //!
 //! ```text
-//!   bit 7: an object ends in this granule     bits 4-6: mark colour     bits 0-3: kind; 0 = no object starts here
+//!   bit 7: an object ends in this granule     bits 4-6: colour     bits 0-3: kind; 0 = no object starts here
 //! ```
 //!
 //! As in Nofl (Wingo, "Nofl: A Precise Immix", 2025) this is all there is to know about an object without looking at
@@ -9,8 +9,16 @@
 //! granule's byte is zero, and so is that of a granule in the middle of an object.
 //!
 //! The table is shared with the workers. A mutator writes only bytes of granules it is allocating; a marker writes only
-//! the first byte of objects of the snapshot; the two never meet. An object allocated while a snapshot is marked has
-//! the mark colour from the start ("black"), and a marker passes it by.
+//! the first byte of objects of the snapshot; the two never meet.
+//!
+//! # Colours
+//!
+//! Two colours are of the living ([`Living`]): that of what was marked, and that of what is young. Everything else is dead and
+//! waits to be swept. Marking paints what it reaches with the mark colour, which *sticks* (Demers et al., "Combining
+//! Generational and Conservative Garbage Collection", 1990): a marked object is old. The young colour is what objects are
+//! allocated with, and every snapshot begins a new one: what is older than the snapshot is to be marked or dies, what is
+//! allocated meanwhile is passed by, and is what the next cycle calls young. A full cycle begins a new mark colour as well, so
+//! that old objects have to be reached again.
 
 use crate::error::Error;
 use crate::kind::Kind;
@@ -23,21 +31,21 @@ const END: u8 = 0x80;
 const COLOUR: u8 = 0x70;
 const ENDS: u64 = u64::from_ne_bytes([END; 8]);
 
-/// A mark colour. Whatever has another colour than the current one is white.
+/// A colour.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[repr(transparent)]
-pub struct MarkColour(u8);
+pub struct Colour(u8);
 
-impl MarkColour {
-    /// How many there are. A successful cycle leaves one in use; each failed one adds one, and after two of those the
-    /// collector marks in the stopped world, which cannot fail.
-    const COUNT: u8 = 8;
-    /// The colour of the first objects.
-    pub const FIRST: Self = Self(0);
+impl Colour {
+    /// Set in the colours of the young.
+    const YOUNG: u8 = 0x40;
+    /// What tells the four colours of either sort apart. A successful cycle leaves one of each in use; a failed one adds one of
+    /// each, and after two of those the collector marks in the stopped world, which cannot fail.
+    const NUMBER: u8 = 0x30;
 
-    /// The next colour, which no object has.
-    pub const fn next(self) -> Self {
-        Self((self.0 + 0x10) % (Self::COUNT * 0x10))
+    /// The next colour of the same sort, which no object has.
+    const fn next(self) -> Self {
+        Self((self.0 & Self::YOUNG) | ((self.0 + 0x10) & Self::NUMBER))
     }
 
     /// As it stands in the metadata.
@@ -45,11 +53,48 @@ impl MarkColour {
     pub const fn bits(self) -> u8 {
         self.0
     }
+}
 
-    /// The colour that stands so in the metadata.
+/// The colours of the living.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Living {
+    /// Of what was marked.
+    pub marked: Colour,
+    /// Of what was allocated since the last snapshot.
+    pub young: Colour,
+}
+
+impl Living {
+    /// The colours of a new heap.
+    pub const FIRST: Self = Self { marked: Colour(0), young: Colour(Colour::YOUNG) };
+
+    /// Whether an object with this byte is alive, as far as is known.
     #[inline(always)]
-    pub const fn from_bits(bits: u8) -> Self {
-        Self(bits & COLOUR)
+    pub const fn has(self, meta: Meta) -> bool {
+        let colour = meta.0 & COLOUR;
+        colour == self.marked.0 || colour == self.young.0
+    }
+
+    /// At a snapshot: all that is young is to be marked.
+    pub const fn age(self) -> Self {
+        Self { young: self.young.next(), ..self }
+    }
+
+    /// At a snapshot: everything is to be marked.
+    pub const fn renew(self) -> Self {
+        Self { marked: self.marked.next(), young: self.young.next() }
+    }
+
+    /// As a number.
+    pub const fn pack(self) -> u16 {
+        u16::from_be_bytes([self.marked.0, self.young.0])
+    }
+
+    /// From the number.
+    #[inline(always)]
+    pub const fn unpack(packed: u16) -> Self {
+        let [marked, young] = packed.to_be_bytes();
+        Self { marked: Colour(marked), young: Colour(young) }
     }
 }
 
@@ -73,8 +118,8 @@ impl Meta {
 
     /// The colour of the object that starts here.
     #[inline(always)]
-    pub const fn colour(self) -> MarkColour {
-        MarkColour(self.0 & COLOUR)
+    pub const fn colour(self) -> Colour {
+        Colour(self.0 & COLOUR)
     }
 }
 
@@ -113,7 +158,7 @@ impl Metadata {
 
     /// Records a new object.
     #[inline(always)]
-    pub fn record(&self, granule: usize, size: Granules, kind: Kind, colour: MarkColour) {
+    pub fn record(&self, granule: usize, size: Granules, kind: Kind, colour: Colour) {
         // Relaxed: no other thread follows a reference to the object before it synchronised with this one, and a
         // marker passes by whatever it sees here.
         let start = kind.bits() | colour.bits();
@@ -126,13 +171,13 @@ impl Metadata {
     }
 
     /// Records a new large object, which has its blocks for itself: where it ends is in the block table.
-    pub fn record_large(&self, granule: usize, kind: Kind, colour: MarkColour) {
+    pub fn record_large(&self, granule: usize, kind: Kind, colour: Colour) {
         self.0[granule].store(kind.bits() | colour.bits(), Relaxed);
     }
 
     /// Gives an object a colour. `meta` is what its first byte was seen to be.
     #[inline(always)]
-    pub fn paint(&self, granule: usize, meta: Meta, colour: MarkColour) {
+    pub fn paint(&self, granule: usize, meta: Meta, colour: Colour) {
         // A plain store: two markers that meet here store the same.
         self.0[granule].store(meta.0 & !COLOUR | colour.bits(), Relaxed);
     }
@@ -168,11 +213,14 @@ impl Metadata {
         let mut at = granule;
         loop {
             let meta = self.get(at);
+            // An object that ended before `granule` does not cover it.
+            if at != granule && meta.ends() {
+                return None;
+            }
             if meta.start().is_some() {
                 return Some(at);
             }
-            // An object that ended before `granule` does not cover it.
-            if at == block_start || (at != granule && meta.ends()) {
+            if at == block_start {
                 return None;
             }
             at -= 1;
@@ -197,34 +245,47 @@ impl Metadata {
         (at + bytes.trailing_zeros() as usize / 8).min(end)
     }
 
-    /// Whether any object of this colour starts in the block.
-    pub fn has_colour(&self, block: BlockIndex, colour: MarkColour) -> bool {
+    /// Whether any living object starts in the block, and whether any young one does.
+    pub fn has_living(&self, block: BlockIndex, living: Living) -> (bool, bool) {
         let bytes = &self.0[block.granule()..block.granule() + BLOCK_GRANULES];
-        // A shape the compiler turns into vector code: sixty-four bytes are judged without a branch.
-        bytes.chunks_exact(64).any(|chunk| {
-            chunk.iter().fold(false, |found, byte| {
+        let (mut any, mut young) = (false, false);
+        for chunk in bytes.chunks_exact(64) {
+            // A shape the compiler turns into vector code: sixty-four bytes are judged without a branch.
+            let found = chunk.iter().fold((false, false), |(any, young), byte| {
                 let byte = byte.load(Relaxed);
-                found | ((byte & Kind::MASK != 0) & (byte & COLOUR == colour.bits()))
-            })
-        })
+                let is_start = byte & Kind::MASK != 0;
+                let is_young = byte & COLOUR == living.young.bits();
+                let is_marked = byte & COLOUR == living.marked.bits();
+                (any | (is_start & (is_young | is_marked)), young | (is_start & is_young))
+            });
+            (any, young) = (any | found.0, young | found.1);
+            if any & young {
+                break;
+            }
+        }
+        (any, young)
     }
 
-    /// Sixty-four granules from `granule`, a multiple of 64, on: a bit for each at which an object of this colour starts, and
-    /// one for each at which any object ends.
+    /// Sixty-four granules from `granule`, a multiple of 64, on: a bit for each at which a living object starts, and one for
+    /// each at which any object ends.
     #[inline]
-    pub fn bitmaps(&self, granule: usize, colour: MarkColour) -> (u64, u64) {
+    pub fn bitmaps(&self, granule: usize, living: Living) -> (u64, u64) {
         /// The highest bit of each byte, gathered.
         const fn gather(bytes: u64) -> u64 {
             ((bytes & ENDS) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
         }
         const BYTES: u64 = u64::from_ne_bytes([1; 8]);
+        /// Per byte, without a carry into the next: a difference of colours that is not zero reaches 0x80.
+        const fn differs(bytes: u64, colour: Colour) -> u64 {
+            ((bytes ^ (BYTES * colour.bits() as u64)) & (BYTES * COLOUR as u64)) + BYTES * 0x70
+        }
         let (mut starts, mut ends) = (0, 0);
         for k in 0..8 {
             let bytes = self.eight(granule + 8 * k);
-            // Per byte, without a carry into the next: a kind or a difference of colours that is not zero reaches 0x80.
+            // As above, for a kind that is not zero.
             let has_kind = (bytes & (BYTES * Kind::MASK as u64)) + BYTES * 0x7f;
-            let differs = ((bytes ^ (BYTES * colour.bits() as u64)) & (BYTES * COLOUR as u64)) + BYTES * 0x70;
-            starts |= gather(has_kind & !differs) << (8 * k);
+            let dead = differs(bytes, living.marked) & differs(bytes, living.young);
+            starts |= gather(has_kind & !dead) << (8 * k);
             ends |= gather(bytes) << (8 * k);
         }
         (starts, ends)
@@ -262,13 +323,14 @@ mod tests {
     fn objects_are_found_from_any_granule_they_cover() {
         let m = metadata();
         for (at, size) in [(0, 1), (1, 2), (3, 17), (30, 100), (BLOCK_GRANULES, 2048)] {
-            m.record(at, Granules(size), Kind::UNIFORM, MarkColour::FIRST);
+            m.record(at, Granules(size), Kind::UNIFORM, Living::FIRST.young);
             assert_eq!(m.size(at), Granules(size));
             for covered in [at, at + size / 2, at + size - 1] {
                 assert_eq!(m.start_of(covered), Some(at));
             }
         }
-        for free in [20, 29, 130, BLOCK_GRANULES - 1, BLOCK_GRANULES + 2048, 2 * BLOCK_GRANULES] {
+        m.record(140, Granules(1), Kind::UNIFORM, Living::FIRST.young);
+        for free in [20, 29, 130, 141, 150, BLOCK_GRANULES - 1, BLOCK_GRANULES + 2048, 2 * BLOCK_GRANULES] {
             assert_eq!(m.start_of(free), None, "granule {free}");
         }
     }
@@ -276,29 +338,35 @@ mod tests {
     #[test]
     fn painting_changes_the_colour_only() {
         let m = metadata();
-        m.record(5, Granules(1), Kind::HEADED, MarkColour::FIRST);
-        let black = MarkColour::FIRST.next();
-        m.paint(5, m.get(5), black);
+        let born = Living::FIRST;
+        m.record(5, Granules(1), Kind::HEADED, born.young);
+        assert_eq!(m.has_living(BlockIndex(0), born), (true, true));
+        let later = born.age();
+        assert_eq!((later.has(m.get(5)), m.has_living(BlockIndex(0), later)), (false, (false, false)));
+        m.paint(5, m.get(5), later.marked);
         let meta = m.get(5);
-        assert_eq!((meta.start(), meta.colour(), meta.ends()), (Some(Kind::HEADED), black, true));
-        assert!(m.has_colour(BlockIndex(0), black) && !m.has_colour(BlockIndex(0), MarkColour::FIRST));
-        assert!(!m.has_colour(BlockIndex(1), MarkColour::FIRST), "free granules have no colour");
+        assert_eq!((meta.start(), meta.colour(), meta.ends()), (Some(Kind::HEADED), later.marked, true));
+        assert!(later.has(meta) && m.has_living(BlockIndex(0), later) == (true, false));
+        assert!(!later.renew().has(meta), "a full cycle has to find it again");
+        assert_eq!(m.has_living(BlockIndex(1), later), (false, false), "free granules have no colour");
     }
 
     #[test]
-    fn colours_come_round_after_eight() {
-        let mut colour = MarkColour::FIRST;
-        for _ in 0..7 {
-            colour = colour.next();
-            assert_ne!(colour, MarkColour::FIRST);
+    fn colours_come_round_after_four_and_do_not_mix() {
+        let (mut living, mut seen) = (Living::FIRST, Vec::new());
+        for _ in 0..4 {
+            assert!(!seen.contains(&living.marked) && !seen.contains(&living.young));
+            seen.extend([living.marked, living.young]);
+            assert_eq!(Living::unpack(living.pack()), living);
+            living = living.renew();
         }
-        assert_eq!(colour.next(), MarkColour::FIRST);
+        assert_eq!(living, Living::FIRST);
     }
 
     #[test]
     fn zero_bytes_are_skipped_up_to_the_end() {
         let m = metadata();
-        m.record(100, Granules(3), Kind::LEAF, MarkColour::FIRST);
+        m.record(100, Granules(3), Kind::LEAF, Living::FIRST.young);
         for (from, end, found) in
             [(0, 4096, 100), (99, 4096, 100), (0, 64, 64), (101, 4096, 102), (103, 4096, 4096)]
         {

@@ -13,7 +13,7 @@ use crate::kernel_io::KernelIo;
 use crate::kind::Kind;
 use crate::local::{Local, LocalPtr};
 use crate::space::{Space, Taken};
-use crate::stats::CycleRecord;
+use crate::stats::{CycleRecord, Ledger};
 use crate::unit::{BLOCK, BLOCK_GRANULES, GRANULE, Granules, SMALL_MAX};
 use palimpsest_runtime::barrier::Contents;
 use palimpsest_runtime::mutator::MutatorState;
@@ -70,7 +70,7 @@ impl<E: Embedder> Mutator<E> {
             )
         }?;
         // The world does not stop before this thread polls: the colour is the current one.
-        let local = Box::into_raw(Box::new(Local::new(core.colour())));
+        let local = Box::into_raw(Box::new(Local::new(core.living().young)));
         core.locals.lock().push(LocalPtr::new(local));
         let (base, metadata) = (core.geometry.base, core.metadata.as_ptr());
         Ok(Self { state, local, base, metadata, stress: None, not_send: PhantomData, heap })
@@ -202,10 +202,21 @@ impl<E: Embedder> Mutator<E> {
     /// followed by another.
     pub fn collect(&mut self) -> CycleRecord {
         self.heap.look_around("Mutator::collect");
+        self.cycle(true, Ledger::last_full)
+    }
+
+    /// The same for a cycle of the young, or for a full one where there can be none: where the heap does not remember what is
+    /// written, after a cycle that failed, and when the collector finds that a full one is due.
+    pub fn collect_young(&mut self) -> CycleRecord {
+        self.heap.look_around("Mutator::collect_young");
+        self.cycle(false, Ledger::last_complete)
+    }
+
+    fn cycle(&mut self, full: bool, last: impl Fn(&Ledger) -> Option<CycleRecord>) -> CycleRecord {
         loop {
-            let ticket = self.core().mailbox.request();
+            let ticket = self.core().mailbox.request(full);
             self.wait(ticket);
-            let last = self.core().ledger.last_complete();
+            let last = last(&self.core().ledger);
             if let Some(record) = last.filter(|record| record.number >= ticket.number()) {
                 return record;
             }
@@ -231,7 +242,7 @@ impl<E: Embedder> Mutator<E> {
             if let Some(at) = self.bump(leaf, size) {
                 let core = self.core();
                 let granule = (at - core.geometry.base) / GRANULE;
-                core.metadata.record(granule, size, kind, core.colour());
+                core.metadata.record(granule, size, kind, core.living().young);
                 clear_pad(at, bytes);
                 return Ok(core.geometry.address(granule).as_ptr()).map(|p| {
                     // SAFETY: an address in the heap is not null.
@@ -382,7 +393,7 @@ impl<E: Embedder> Mutator<E> {
             let taken = (bytes <= core.options.limit.0).then(|| {
                 let size = Granules::for_bytes(bytes);
                 let record = |head: crate::unit::BlockIndex| {
-                    core.metadata.record_large(head.granule(), kind, core.colour());
+                    core.metadata.record_large(head.granule(), kind, core.living().young);
                 };
                 core.space(leaf).take_large(size, &core.blocks, &core.budget, record)
             });
@@ -447,7 +458,7 @@ impl<E: Embedder> Mutator<E> {
         if let Some(last) = self.stress.take() {
             self.wait(last);
         }
-        self.stress = Some(self.core().mailbox.request());
+        self.stress = Some(self.core().mailbox.request(false));
     }
 }
 

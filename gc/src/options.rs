@@ -1,6 +1,7 @@
 //! What an embedder can choose.
 
 use crate::host_fork::HostFork;
+use crate::stats::Scope;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::ladder::Wish;
 use palimpsest_runtime::sys::clock;
@@ -30,9 +31,6 @@ impl Chaos {
     }
 }
 
-/// What is allocated between cycles at least.
-const MIN_HEADROOM: Bytes = Bytes::mib(32);
-
 /// Nanoseconds, bytes and switches, with defaults that are meant to be left alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -40,6 +38,8 @@ pub(crate) struct Options {
     /// Which rungs to try, where the embedder forces one.
     pub(crate) rung: Option<Wish>,
     pub(crate) cycle_every: Option<Bytes>,
+    /// Whether there are cycles of the young, where the heap remembers what is written.
+    pub(crate) young: bool,
     /// What children have of the heap.
     pub(crate) host_fork: HostFork,
     pub(crate) preimage_limit: Option<Bytes>,
@@ -61,11 +61,15 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// What is allocated between cycles at least.
+    pub(crate) const MIN_HEADROOM: Bytes = Bytes::mib(32);
+
     pub(crate) fn new(limit: Bytes) -> Self {
         Self {
             limit,
             rung: None,
             cycle_every: None,
+            young: true,
             host_fork: HostFork::default(),
             preimage_limit: None,
             stress: None,
@@ -92,14 +96,19 @@ impl Options {
 
     /// How much is allocated before the first cycle.
     pub(crate) fn first_cycle_at(&self) -> Bytes {
-        self.headroom(Bytes(0))
+        self.headroom(Bytes(0), Scope::Full)
     }
 
-    /// How much is allocated from the end of a cycle to the beginning of the next, with so much live: as much again, but
-    /// no more than half of the room there is, since allocation goes on during the cycle.
-    pub(crate) fn headroom(&self, live: Bytes) -> Bytes {
+    /// How much is allocated from the end of a cycle to the beginning of the next, of this scope, with so much live: as much
+    /// again, or a quarter before a cycle of the young, but no more than half of the room there is, since allocation goes on
+    /// during the cycle.
+    pub(crate) fn headroom(&self, live: Bytes, next: Scope) -> Bytes {
         let room = Bytes(self.limit.0.saturating_sub(live.0) / 2);
-        let by_growth = live.max(MIN_HEADROOM).min(room);
+        let share = match next {
+            Scope::Full => live,
+            Scope::Young => Bytes(live.0 / 4),
+        };
+        let by_growth = share.max(Self::MIN_HEADROOM).min(room);
         self.cycle_every.map_or(by_growth, |every| every.min(room))
     }
 }
@@ -111,11 +120,13 @@ mod tests {
     #[test]
     fn headroom_follows_what_is_live_and_the_room_there_is() {
         let mut options = Options::new(Bytes::mib(1000));
-        assert_eq!(options.headroom(Bytes(0)), MIN_HEADROOM);
-        assert_eq!(options.headroom(Bytes::mib(200)), Bytes::mib(200));
-        assert_eq!(options.headroom(Bytes::mib(900)), Bytes::mib(50));
+        let headroom = |options: &Options, live| options.headroom(live, Scope::Full);
+        assert_eq!(headroom(&options, Bytes(0)), Options::MIN_HEADROOM);
+        assert_eq!(headroom(&options, Bytes::mib(200)), Bytes::mib(200));
+        assert_eq!(headroom(&options, Bytes::mib(900)), Bytes::mib(50));
+        assert_eq!(options.headroom(Bytes::mib(400), Scope::Young), Bytes::mib(100));
         options.cycle_every = Some(Bytes::mib(8));
-        assert_eq!(options.headroom(Bytes::mib(200)), Bytes::mib(8));
-        assert_eq!(options.headroom(Bytes::mib(1000)), Bytes(0));
+        assert_eq!(headroom(&options, Bytes::mib(200)), Bytes::mib(8));
+        assert_eq!(headroom(&options, Bytes::mib(1000)), Bytes(0));
     }
 }

@@ -8,6 +8,26 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+/// How much a cycle looks at.
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Scope {
+    /// All that is reachable. Whatever is not is reclaimed.
+    Full,
+    /// What was allocated since the snapshot of the last cycle, as far as it is reachable from the roots and from old objects
+    /// that were written to since. Old objects stay, dead ones too.
+    Young,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Scope::Full => "full",
+            Scope::Young => "young",
+        })
+    }
+}
+
 /// One cycle.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -15,6 +35,9 @@ use std::time::Duration;
 pub struct CycleRecord {
     /// Its number; the heap's first is 1.
     pub number: u64,
+    /// How much it looked at.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
+    pub scope: Scope,
     /// How the heap was kept while it was marked.
     #[cfg_attr(feature = "serde", serde(serialize_with = "text"))]
     pub snapshot: Snapshot,
@@ -40,10 +63,14 @@ pub struct CycleRecord {
     pub mark_ms: f64,
     /// CPU time of the worker, in milliseconds.
     pub worker_cpu_ms: f64,
-    /// Objects marked.
+    /// Objects marked: all that are reachable, or the reachable young ones.
     pub marked_objects: u64,
     /// Bytes they occupy.
     pub marked_bytes: u64,
+    /// Pages that may have been written to since the last snapshot; what a cycle of the young looks at beside the roots.
+    pub remembered_pages: u64,
+    /// Old objects on them, and pieces of large ones, that a cycle of the young scanned.
+    pub remembered_objects: u64,
     /// Pre-images stored for this snapshot.
     pub preimages: u32,
     /// Pages of the heap that the worker inherited, in a snapshot that the kernel keeps.
@@ -61,9 +88,10 @@ pub struct CycleRecord {
 }
 
 impl CycleRecord {
-    pub(crate) fn new(number: u64, snapshot: Snapshot) -> Self {
+    pub(crate) fn new(number: u64, scope: Scope, snapshot: Snapshot) -> Self {
         Self {
             number,
+            scope,
             snapshot,
             fallback: None,
             failure: None,
@@ -78,6 +106,8 @@ impl CycleRecord {
             worker_cpu_ms: 0.0,
             marked_objects: 0,
             marked_bytes: 0,
+            remembered_pages: 0,
+            remembered_objects: 0,
             preimages: 0,
             inherited_pages: 0,
             written_pages: None,
@@ -93,9 +123,10 @@ impl fmt::Display for CycleRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "cycle {} {}: pause {:.3} ms (stop {:.3}, arm {:.3} for {} pages, fork {:.3}); armed {} pages in {} rounds; \
+            "cycle {} {} {}: pause {:.3} ms (stop {:.3}, arm {:.3} for {} pages, fork {:.3}); armed {} pages in {} rounds; \
              marked {} objects, {} in {:.1} ms; {} pre-images; {} in use",
             self.number,
+            self.scope,
             self.snapshot,
             self.pause_ms,
             self.stop_ms,
@@ -110,6 +141,9 @@ impl fmt::Display for CycleRecord {
             self.preimages,
             Bytes(self.used_bytes as usize),
         )?;
+        if self.scope == Scope::Young {
+            write!(f, "; remembered {} pages, {} objects", self.remembered_pages, self.remembered_objects)?;
+        }
         if self.inherited_pages > 0 {
             write!(f, "; {} pages inherited", self.inherited_pages)?;
         }
@@ -150,6 +184,8 @@ pub struct Stats {
     pub degraded: Option<String>,
     /// Cycles that ended well.
     pub cycles: u64,
+    /// Those of them that were of the young.
+    pub young_cycles: u64,
     /// Cycles that marked in the stopped world although the heap is set to do better.
     pub fallbacks: u64,
     /// Cycles that failed.
@@ -203,8 +239,8 @@ impl fmt::Display for Stats {
         }
         writeln!(
             f,
-            "cycles {} ({} fell back to stop-the-world, {} failed)",
-            self.cycles, self.fallbacks, self.failures
+            "cycles {}, {} of the young ({} fell back to stop-the-world, {} failed)",
+            self.cycles, self.young_cycles, self.fallbacks, self.failures
         )?;
         if let Some(why) = &self.last_trouble {
             writeln!(f, "last trouble: {why}")?;
@@ -260,6 +296,7 @@ struct Totals {
     pauses: hdrhistogram::Histogram<u64>,
     pause_total_ms: f64,
     cycles: u64,
+    young_cycles: u64,
     fallbacks: u64,
     failures: u64,
     marked_bytes: u64,
@@ -267,10 +304,11 @@ struct Totals {
     mark_ms: f64,
     worker_cpu_ms: f64,
     peak_used: u64,
-    live: u64,
     last_trouble: Option<String>,
     /// The last cycle that ended well.
     last_complete: Option<CycleRecord>,
+    /// The last full one that did.
+    last_full: Option<CycleRecord>,
 }
 
 impl Ledger {
@@ -281,6 +319,7 @@ impl Ledger {
             pauses,
             pause_total_ms: 0.0,
             cycles: 0,
+            young_cycles: 0,
             fallbacks: 0,
             failures: 0,
             marked_bytes: 0,
@@ -288,9 +327,9 @@ impl Ledger {
             mark_ms: 0.0,
             worker_cpu_ms: 0.0,
             peak_used: 0,
-            live: 0,
             last_trouble: None,
             last_complete: None,
+            last_full: None,
         };
         Self { totals: Mutex::new(totals), listener, ladder }
     }
@@ -307,6 +346,7 @@ impl Ledger {
             t.failures += 1;
         } else {
             t.cycles += 1;
+            t.young_cycles += u64::from(record.scope == Scope::Young);
         }
         t.fallbacks += u64::from(record.fallback.is_some());
         // A pause longer than the histogram's range cannot happen: it grows.
@@ -322,6 +362,9 @@ impl Ledger {
             t.last_trouble = Some(trouble.clone());
         }
         if record.failure.is_none() {
+            if record.scope == Scope::Full {
+                t.last_full = Some(record.clone());
+            }
             t.last_complete = Some(record);
         }
     }
@@ -340,18 +383,14 @@ impl Ledger {
         unsafe { self.totals.let_go() };
     }
 
-    /// Bytes that are live after this cycle: what it marked, or, if it failed, what the last one did.
-    pub(crate) fn last_live(&self, record: &CycleRecord) -> u64 {
-        let mut totals = self.totals.lock();
-        if record.failure.is_none() {
-            totals.live = record.marked_bytes;
-        }
-        totals.live
-    }
-
     /// The last cycle that ended well.
     pub(crate) fn last_complete(&self) -> Option<CycleRecord> {
         self.totals.lock().last_complete.clone()
+    }
+
+    /// The last full cycle that ended well.
+    pub(crate) fn last_full(&self) -> Option<CycleRecord> {
+        self.totals.lock().last_full.clone()
     }
 
     /// All that is entered; what the heap knows of itself is left at zero.
@@ -365,6 +404,7 @@ impl Ledger {
             ladder: self.ladder.to_string(),
             degraded: self.ladder.degraded(),
             cycles: t.cycles,
+            young_cycles: t.young_cycles,
             fallbacks: t.fallbacks,
             failures: t.failures,
             last_trouble: t.last_trouble.clone(),
@@ -408,7 +448,7 @@ mod tests {
         footing.leave();
         let ledger = Ledger::new(ladder, None);
         for number in 1..=100 {
-            let mut record = CycleRecord::new(number, Snapshot::Preimage);
+            let mut record = CycleRecord::new(number, Scope::Full, Snapshot::Preimage);
             record.pause_ms = number as f64 / 100.0;
             record.failure = (number == 7).then(|| "worker was killed by signal 9".into());
             ledger.enter(record);

@@ -141,10 +141,9 @@ impl<E: Embedder> Walk<'_, E> {
                 None => crate::kind::Layout::words(),
             };
             for (k, word) in words.into_iter().enumerate() {
-                let in_mask = k < 64 && layout.bits() >> k & 1 != 0;
                 if kind == Kind::CONSERVATIVE {
                     self.word(word);
-                } else if (in_mask || layout.tail().is_some_and(|from| k >= from))
+                } else if layout.has(k)
                     && let Some(object) = self.core.embedder.decode(word)
                 {
                     self.object(object);

@@ -40,17 +40,17 @@ impl<E: Embedder> Frozen<E> for ForkCow {
         record: &mut CycleRecord,
     ) -> Result<Worker<'a>, Error> {
         let forking = Instant::now();
-        begin_marking(core);
+        begin_marking(core, record);
         let end = core.traced.used_end().0;
         let pages = used_runs(end, |block| core.blocks.get(BlockIndex(block)) != BlockState::Free);
         record.inherited_pages = pages.iter().map(|run| u64::from(run.len())).sum();
-        let roots = core.roots.lock();
+        let (scope, roots) = (record.scope, core.roots.lock());
         // SAFETY: the world is stopped. Marking allocates nothing and locks nothing, and looks only at objects that are
         // not the colour of new ones: they lie in blocks that were not free. The roots, whose lock is held here, are as
         // they were at the fork.
         let worker = unsafe {
             worker::fork_inheriting(order, &core.map, &pages, |view| {
-                report(&core.record, mark_all(core, view, &roots, world.threads()));
+                report(&core.record, mark_all(core, view, scope, &roots, world.threads()));
                 true
             })
         };

@@ -5,7 +5,7 @@ use super::{Marking, enter_pause, stop};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::mark::Tally;
-use crate::stats::{CycleRecord, ms};
+use crate::stats::{CycleRecord, Scope, ms};
 use palimpsest_runtime::Error;
 use palimpsest_runtime::mutator::StoppedWorld;
 use palimpsest_runtime::sys::event::Event;
@@ -77,6 +77,8 @@ pub(super) fn mark<E: Embedder>(
             watch(core, frozen, worker, record)
         }
         Err(error) => {
+            // Not all that was written may be known.
+            record.scope = Scope::Full;
             let tally = mark_stopped(core, &world, record, Some(error.to_string()));
             enter_pause(record, start);
             drop(world);
@@ -111,7 +113,7 @@ fn watch<E: Embedder>(
 
 /// The worker's side: enters its figures into the record.
 pub(super) fn report(record: &Record, tally: Tally) {
-    let figures = [tally.objects, tally.granules, tally.stray, tally.rescanned];
+    let figures = [tally.objects, tally.granules, tally.stray, tally.rescanned, tally.remembered];
     for (k, figure) in figures.into_iter().enumerate() {
         // Relaxed: published with the record's completion.
         record.figure(k).store(figure, Relaxed);
@@ -120,6 +122,7 @@ pub(super) fn report(record: &Record, tally: Tally) {
 
 /// The parent's side of [`report`].
 fn reported(record: &Record) -> Tally {
-    let [objects, granules, stray, rescanned] = [0, 1, 2, 3].map(|k| record.figure(k).load(Relaxed));
-    Tally { objects, granules, stray, rescanned }
+    let [objects, granules, stray, rescanned, remembered] =
+        [0, 1, 2, 3, 4].map(|k| record.figure(k).load(Relaxed));
+    Tally { objects, granules, stray, rescanned, remembered }
 }

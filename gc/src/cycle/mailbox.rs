@@ -17,6 +17,8 @@ struct State {
     ended: u64,
     /// A cycle is wanted that begins after so many have begun.
     wanted: u64,
+    /// The last cycle that is wanted to be a full one.
+    full: u64,
     shutdown: bool,
     /// Whether the collector's thread waits for a request.
     idle: bool,
@@ -36,10 +38,14 @@ impl Ticket {
 }
 
 impl Mailbox {
-    /// Asks for a cycle that begins after this call.
-    pub(crate) fn request(&self) -> Ticket {
+    /// Asks for a cycle that begins after this call. One that is to be full is; of what scope another is, is for the collector
+    /// to say.
+    pub(crate) fn request(&self, full: bool) -> Ticket {
         let mut state = self.state.lock();
         let number = state.begun + 1;
+        if full {
+            state.full = number;
+        }
         if state.wanted < number {
             state.wanted = number;
             self.to_collector.notify_one();
@@ -61,8 +67,9 @@ impl Mailbox {
         }
     }
 
-    /// The collector's side: waits for a request and begins the cycle. `None`: the heap is going away.
-    pub(crate) fn next(&self) -> Option<u64> {
+    /// The collector's side: waits for a request and begins the cycle: its number, and whether it has to be full. `None`: the
+    /// heap is going away.
+    pub(crate) fn next(&self) -> Option<(u64, bool)> {
         let mut state = self.state.lock();
         while (state.wanted <= state.begun || state.forks > 0) && !state.shutdown {
             state.idle = true;
@@ -76,7 +83,7 @@ impl Mailbox {
             return None;
         }
         state.begun += 1;
-        Some(state.begun)
+        Some((state.begun, state.full >= state.begun))
     }
 
     /// The collector's side: the cycle has ended.
@@ -162,15 +169,15 @@ mod tests {
     #[test]
     fn a_request_during_a_cycle_is_for_the_next_one() {
         let mailbox = Mailbox::default();
-        let first = mailbox.request();
-        assert_eq!(mailbox.request(), first, "one cycle serves both");
-        assert_eq!(mailbox.next(), Some(1));
+        let first = mailbox.request(false);
+        assert_eq!(mailbox.request(true), first, "one cycle serves both");
+        assert_eq!(mailbox.next(), Some((1, true)));
         assert_eq!(mailbox.current(), Some(first));
-        let second = mailbox.request();
+        let second = mailbox.request(false);
         assert!(second > first);
         mailbox.ended();
         mailbox.wait(first);
-        assert_eq!((mailbox.current(), mailbox.next()), (None, Some(2)));
+        assert_eq!((mailbox.current(), mailbox.next()), (None, Some((2, false))));
         mailbox.shut_down();
         mailbox.wait(second);
         assert_eq!(mailbox.next(), None);

@@ -8,11 +8,14 @@
 //!
 //! A cycle that cannot have a worker (the barrier is lost, the kernel refuses to arm or to fork, or two workers in a row failed)
 //! marks in the stopped world instead; its record says so. A worker that fails costs its cycle: nothing is swept, and the
-//! next one starts over with a fresh colour.
+//! next one, a full one, starts over with fresh colours.
+//!
+//! A cycle is full, or of the young ([`Scope`]): which one is for [`policy`] to say.
 
 mod fork_cow;
 mod forked;
 pub(crate) mod mailbox;
+mod policy;
 mod preimage;
 mod stop_the_world;
 
@@ -20,7 +23,7 @@ use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::mark::{Marker, Source, Tally};
 use crate::roots::RootSet;
-use crate::stats::{CycleRecord, ms};
+use crate::stats::{CycleRecord, Scope, ms};
 use crate::verify;
 use fork_cow::ForkCow;
 use palimpsest_runtime::ladder::Snapshot;
@@ -28,7 +31,8 @@ use palimpsest_runtime::mutator::{MutatorState, StoppedWorld};
 use palimpsest_runtime::sys::process::StopOnUnwind;
 use palimpsest_runtime::sys::signal;
 use palimpsest_runtime::worker::Failure;
-use palimpsest_runtime::{Bytes, CHUNK_PAGES, PageRange};
+use palimpsest_runtime::{CHUNK_PAGES, PageRange};
+use policy::Policy;
 use preimage::Preimage;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,7 +47,8 @@ trait Keeper<E: Embedder> {
     /// Stops the world, takes the snapshot, and has all that is reachable in it marked.
     ///
     /// Afterwards: every object that was reachable in the stopped world has the mark colour; or marking failed, and then
-    /// nothing may be reclaimed; and a keeper that could not do what it is for has said so in the record.
+    /// nothing may be reclaimed; and a keeper that could not do what it is for has said so in the record. Where it does not
+    /// know all pages that were written since the last snapshot it makes the cycle a full one, in the record too.
     fn mark(&self, core: &Core<E>, cycle: u64, record: &mut CycleRecord) -> Marking;
 }
 
@@ -59,11 +64,13 @@ pub(crate) struct Collector<E> {
     /// Workers that failed since one succeeded, and why the last one did.
     failed: u32,
     last_failure: Option<Failure>,
+    policy: Policy,
 }
 
 impl<E: Embedder> Collector<E> {
     pub(crate) fn new(core: Arc<Core<E>>) -> Self {
-        Self { core, failed: 0, last_failure: None }
+        let policy = Policy::new(&core.options, core.remembers());
+        Self { core, failed: 0, last_failure: None, policy }
     }
 
     /// The collector thread's life: until the heap is shut down.
@@ -74,20 +81,24 @@ impl<E: Embedder> Collector<E> {
         // A collector that panics has found its own state to be wrong, and all threads would wait for it for ever.
         let _stop = StopOnUnwind;
         let core = self.core.clone();
-        while let Some(number) = core.mailbox.next() {
-            self.cycle(number);
+        while let Some((number, full)) = core.mailbox.next() {
+            let scope = if full { Scope::Full } else { self.policy.scope() };
+            self.cycle(number, scope);
             core.mailbox.ended();
             core.finish_sweep();
             core.prepare_blocks();
         }
     }
 
-    fn cycle(&mut self, number: u64) {
+    fn cycle(&mut self, number: u64, scope: Scope) {
         let core = self.core.clone();
         core.finish_sweep();
         core.packets.reset();
-        let mut record = CycleRecord::new(number, core.rung.snapshot);
+        let mut record = CycleRecord::new(number, scope, core.rung.snapshot);
         let marking = self.keeper(&core).mark(&core, number, &mut record);
+        // What is written from the snapshot on is noticed by the next cycle.
+        record.remembered_pages = core.remembered.count();
+        core.remembered.clear();
         // As the mutators saw it, with the time it took to wake them.
         record.pause_ms = record.pause_ms.max(ms(core.registry.longest_wait()));
         record.used_bytes = core.used().0 as u64;
@@ -103,9 +114,9 @@ impl<E: Embedder> Collector<E> {
                 record.failure = Some(why.to_string());
             }
         }
-        let live = Bytes(core.ledger.last_live(&record) as usize);
         let allocated = core.allocated.load(Ordering::Relaxed);
-        core.next_cycle_at.store(allocated + core.options.headroom(live).0 as u64, Ordering::Relaxed);
+        let headroom = self.policy.learn(&core.options, &record, allocated);
+        core.next_cycle_at.store(allocated + headroom.0 as u64, Ordering::Relaxed);
         if record.failure.is_some() && core.mailbox.is_shut_down() {
             // Given up because the heap goes away: nobody's trouble.
             return;
@@ -136,6 +147,7 @@ impl<E: Embedder> Collector<E> {
 
 /// After complete marking: what has not the colour is dead.
 fn finish<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, tally: Tally) {
+    record.remembered_objects = tally.remembered;
     record.marked_objects = tally.objects;
     record.marked_bytes = tally.granules * crate::unit::GRANULE as u64;
     record.rescanned_blocks = tally.rescanned;
@@ -148,7 +160,7 @@ fn finish<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, tally: Tally) {
     // Dead objects are in no weak table any more; only now may their memory be used again.
     core.weak_reads.end();
     core.settled.store(true, Ordering::Release);
-    core.begin_sweep();
+    core.begin_sweep(record.scope);
 }
 
 /// Stops the world, at the moment that is returned with it, and does what every snapshot begins with.
@@ -159,9 +171,12 @@ fn stop<'a, E: Embedder>(core: &'a Core<E>, record: &mut CycleRecord) -> (Stoppe
     retire_all(core);
     if let Some(tracker) = &core.tracker {
         let pages = PageRange::new(0, core.traced.used_end().0 * CHUNK_PAGES);
-        match tracker.take_written(pages, |_| {}) {
+        match tracker.take_written(pages, |run| core.remembered.add(run)) {
             Ok(written) => record.written_pages = Some(written.into()),
-            Err(why) => record.untracked = Some(why.to_string()),
+            Err(why) => {
+                record.untracked = Some(why.to_string());
+                record.scope = Scope::Full;
+            }
         }
     }
     (world, start)
@@ -182,27 +197,32 @@ pub(crate) fn retire_all<E: Embedder>(core: &Core<E>) {
     core.allocated.fetch_add(allocated as u64, Ordering::Relaxed);
 }
 
-/// With the world stopped: whatever is allocated from here on is black, and weak reads are told to the marker.
-fn begin_marking<E: Embedder>(core: &Core<E>) {
+/// With the world stopped: whatever is allocated from here on is passed by, and weak reads are told to the marker.
+fn begin_marking<E: Embedder>(core: &Core<E>, record: &CycleRecord) {
     core.settled.store(false, Ordering::Release);
-    core.turn_colour();
+    core.turn_colours(record.scope);
     core.weak_reads.begin_marking();
 }
 
-/// Marks everything reachable from the roots, and what is read through weak references meanwhile. Runs in a worker, or in
-/// the stopped world: allocates nothing, locks nothing.
+/// Marks everything reachable from the roots and, in a cycle of the young, from old objects that may have been written to, as
+/// far as it is to be marked, and what is read through weak references meanwhile. Runs in a worker, or in the stopped world:
+/// allocates nothing, locks nothing.
 ///
 /// # Safety
 /// As for [`RootSet::visit`].
 unsafe fn mark_all<E: Embedder, S: Source>(
     core: &Core<E>,
     source: &S,
+    scope: Scope,
     roots: &RootSet,
     threads: &[Arc<MutatorState>],
 ) -> Tally {
     let mut marker = Marker::new(core, source);
     // SAFETY: passed on to the caller.
     unsafe { roots.visit(&core.embedder, threads, &mut marker) };
+    if scope == Scope::Young {
+        marker.visit_remembered();
+    }
     loop {
         marker.drain();
         if !marker.take_weak_reads() && core.weak_reads.close() {

@@ -7,11 +7,11 @@ use crate::embedder::Embedder;
 use crate::space::BlockState;
 use crate::stats::{CycleRecord, ms};
 use crate::unit::BlockIndex;
-use palimpsest_runtime::Error;
-use palimpsest_runtime::barrier::{Barrier, Choice};
+use palimpsest_runtime::barrier::{Barrier, Choice, Round};
 use palimpsest_runtime::mutator::StoppedWorld;
 use palimpsest_runtime::sys::event::Event;
 use palimpsest_runtime::worker::{self, Order, Worker};
+use palimpsest_runtime::{Error, PageRange};
 use std::cell::Cell;
 use std::time::Instant;
 
@@ -40,16 +40,32 @@ impl<E: Embedder> Keeper<E> for Preimage<'_> {
     }
 }
 
+/// A round of arming. What was written is remembered.
+struct Arming<'a, E> {
+    core: &'a Core<E>,
+    /// What is done with a block that a thread is at work in: before the pause it would trap on the pages it is about to fill.
+    owned: Choice,
+}
+
+impl<E: Embedder> Round for Arming<'_, E> {
+    fn choose(&mut self, chunk: u32) -> Choice {
+        match self.core.blocks.get(BlockIndex(chunk)) {
+            BlockState::Free => Choice::Nothing,
+            BlockState::Owned | BlockState::Sweeping => self.owned,
+            _ => Choice::All,
+        }
+    }
+
+    fn written(&mut self, pages: PageRange) {
+        self.core.remembered.add(pages);
+    }
+}
+
 impl<E: Embedder> Frozen<E> for Preimage<'_> {
     /// Arms what is dirty, and then what was written meanwhile, until there is little left for the pause.
     fn prepare(&self, core: &Core<E>, record: &mut CycleRecord) -> Result<(), Error> {
         while record.rounds < ROUNDS {
-            let armed = self.barrier.arm_round(|chunk| match core.blocks.get(BlockIndex(chunk)) {
-                BlockState::Free => Choice::Nothing,
-                // Its owner would trap on the pages it is about to fill.
-                BlockState::Owned | BlockState::Sweeping => Choice::Later,
-                _ => Choice::All,
-            })?;
+            let armed = self.barrier.arm_round(Arming { core, owned: Choice::Later })?;
             record.rounds += 1;
             record.armed_pages += u64::from(armed);
             if armed < FEW_PAGES {
@@ -67,21 +83,18 @@ impl<E: Embedder> Frozen<E> for Preimage<'_> {
         record: &mut CycleRecord,
     ) -> Result<Worker<'a>, Error> {
         let arming = Instant::now();
-        let armed = self.barrier.begin_snapshot(|chunk| match core.blocks.get(BlockIndex(chunk)) {
-            BlockState::Free => Choice::Nothing,
-            _ => Choice::All,
-        });
+        let armed = self.barrier.begin_snapshot(Arming { core, owned: Choice::All });
         record.arm_ms = ms(arming.elapsed());
         record.armed_in_pause = armed?;
 
         let forking = Instant::now();
-        begin_marking(core);
-        let roots = core.roots.lock();
+        begin_marking(core, record);
+        let (scope, roots) = (record.scope, core.roots.lock());
         // SAFETY: the world is stopped and the snapshot has begun. Marking allocates nothing and locks nothing; the
         // roots, whose lock is held here, are as they were at the fork.
         let worker = unsafe {
             worker::fork(order, self.barrier, |view| {
-                report(&core.record, mark_all(core, view, &roots, world.threads()));
+                report(&core.record, mark_all(core, view, scope, &roots, world.threads()));
                 true
             })
         };

@@ -5,7 +5,7 @@ use super::{Keeper, Marking, begin_marking, enter_pause, mark_all, stop};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::mark::{Live, Tally};
-use crate::stats::{CycleRecord, ms};
+use crate::stats::{CycleRecord, Scope, ms};
 use palimpsest_runtime::ladder::Snapshot;
 use palimpsest_runtime::mutator::StoppedWorld;
 use std::time::Instant;
@@ -18,6 +18,9 @@ pub(super) struct StopTheWorld {
 
 impl<E: Embedder> Keeper<E> for StopTheWorld {
     fn mark(&self, core: &Core<E>, _cycle: u64, record: &mut CycleRecord) -> Marking {
+        if self.because.is_some() {
+            record.scope = Scope::Full;
+        }
         let (world, start) = stop(core, record);
         let tally = mark_stopped(core, &world, record, self.because.clone());
         enter_pause(record, start);
@@ -36,9 +39,9 @@ pub(super) fn mark_stopped<E: Embedder>(
     record.snapshot = Snapshot::StopTheWorld;
     record.fallback = fallback;
     let start = Instant::now();
-    begin_marking(core);
+    begin_marking(core, record);
     // SAFETY: the world is stopped until after the marking.
-    let tally = unsafe { mark_all(core, &Live::new(), &core.roots.lock(), world.threads()) };
+    let tally = unsafe { mark_all(core, &Live::new(), record.scope, &core.roots.lock(), world.threads()) };
     record.mark_ms = ms(start.elapsed());
     tally
 }

@@ -5,10 +5,11 @@ use super::source::Source;
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::kind::{Kind, Layout};
-use crate::metadata::MarkColour;
+use crate::metadata::{Living, Meta};
 use crate::roots::RootVisitor;
+use crate::space::BlockState;
 use crate::unit::{BLOCK_GRANULES, BlockIndex, GRANULE, Granules, SMALL_MAX};
-use palimpsest_runtime::Address;
+use palimpsest_runtime::{Address, PAGE_SIZE, PageIndex};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Entries in each of the two queues: enough to cover a miss of the last cache, few enough to stay in the first.
@@ -24,6 +25,9 @@ const PIECE: Granules = Granules::for_bytes(SMALL_MAX);
 /// Objects scanned between two signs of life.
 const SIGN: u64 = 4096;
 
+/// Granules of a page.
+const PAGE_GRANULES: usize = PAGE_SIZE / GRANULE;
+
 /// What a marker has done.
 #[derive(Copy, Clone, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Tally {
@@ -35,6 +39,8 @@ pub(crate) struct Tally {
     pub(crate) stray: u64,
     /// Blocks scanned again because packets ran out.
     pub(crate) rescanned: u64,
+    /// Old objects, and pieces of old large ones, that were scanned because of what may have been written to them.
+    pub(crate) remembered: u64,
 }
 
 /// An object to scan, as it is queued: the granule it starts at and its kind. Or, without a kind, a place within a large
@@ -65,7 +71,7 @@ impl Entry {
 pub(crate) struct Marker<'a, E, S> {
     core: &'a Core<E>,
     source: &'a S,
-    colour: MarkColour,
+    living: Living,
     /// Granules, plus one, that may have an object to mark; their metadata is on its way. 0 is none.
     discovered: [usize; AHEAD],
     discovered_at: usize,
@@ -82,12 +88,12 @@ pub(crate) struct Marker<'a, E, S> {
 }
 
 impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
-    /// A marker that paints with the heap's current colour.
+    /// A marker that paints with the heap's current mark colour.
     pub(crate) fn new(core: &'a Core<E>, source: &'a S) -> Self {
         Self {
             core,
             source,
-            colour: core.colour(),
+            living: core.living(),
             discovered: [0; AHEAD],
             discovered_at: 0,
             fetched: [Entry::NONE; AHEAD],
@@ -164,10 +170,10 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             self.tally.stray += 1;
             return;
         };
-        if meta.colour() == self.colour {
+        if self.living.has(meta) {
             return;
         }
-        self.core.metadata.paint(granule, meta, self.colour);
+        self.core.metadata.paint(granule, meta, self.living.marked);
         self.tally.objects += 1;
         // A small object ends in this granule or, mostly, in the next few; only then is it worth a look now.
         self.tally.granules += if meta.ends() { 1 } else { self.core.size_at(granule).0 as u64 };
@@ -270,6 +276,12 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         found
     }
 
+    /// The kind of an object that is marked and can hold references.
+    #[inline]
+    fn marked(&self, meta: Meta) -> Option<Kind> {
+        meta.start().filter(|kind| *kind != Kind::LEAF && meta.colour() == self.living.marked)
+    }
+
     fn rescan_block(&mut self, block: BlockIndex) {
         let (start, end) = (block.granule(), block.granule() + BLOCK_GRANULES);
         if self.core.blocks.large_head(block).is_some() {
@@ -285,15 +297,96 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
                 break;
             }
             let meta = self.core.metadata.get(at);
-            // Objects allocated since the snapshot have the colour as well. Scanning one reads words of a new object, and
-            // what they refer to is alive or checked: it costs time and floats garbage, and does no harm.
-            if let Some(kind) =
-                meta.start().filter(|kind| *kind != Kind::LEAF && meta.colour() == self.colour)
-            {
+            // In a cycle of the young old objects have the colour as well: that costs time and does no harm.
+            if let Some(kind) = self.marked(meta) {
                 self.scan(Entry::new(at, kind.bits()));
             }
             // Not by the object's size: one that is being recorded this moment may not have its end yet.
             at += 1;
+        }
+    }
+
+    /// For a cycle of the young: discovers what old objects refer to that may have been written to since the last snapshot.
+    pub(crate) fn visit_remembered(&mut self) {
+        let mut at = 0;
+        while let Some(page) = self.core.remembered.next(at) {
+            self.visit_page(page);
+            // Packets hold what one page refers to, and what that reaches, and not what all do.
+            self.drain();
+            at = page.0 + 1;
+        }
+    }
+
+    fn visit_page(&mut self, page: PageIndex) {
+        let start = page.0 as usize * PAGE_GRANULES;
+        let block = self.core.geometry.block_of(start);
+        if self.core.blocks.get(block) == BlockState::Free {
+            return;
+        }
+        if let Some(head) = self.core.blocks.large_head(block) {
+            let object = head.granule();
+            if let Some(kind) = self.marked(self.core.metadata.get(object)) {
+                let words = (start - object) * 2;
+                self.tally.remembered += 1;
+                self.scan_part(object, kind, words, words + PAGE_SIZE / 8);
+            }
+            return;
+        }
+        // The object that reaches into the page is scanned with the page it begins in, or, where that was not written to, with
+        // the first one after it that was.
+        if let Some(object) = self.core.metadata.start_of(start)
+            && object != start
+            && !(object / PAGE_GRANULES..page.0 as usize)
+                .any(|earlier| self.core.remembered.has(PageIndex(earlier as u32)))
+        {
+            self.visit_old(object);
+        }
+        let (mut at, end) = (start, start + PAGE_GRANULES);
+        while at < end {
+            at = self.core.metadata.skip_zero(at, end);
+            if at < end {
+                self.visit_old(at);
+            }
+            // Not by the object's size, as in `rescan_block`.
+            at += 1;
+        }
+    }
+
+    /// Scans what starts here, if it is old.
+    fn visit_old(&mut self, granule: usize) {
+        if let Some(kind) = self.marked(self.core.metadata.get(granule)) {
+            self.tally.remembered += 1;
+            self.scan(Entry::new(granule, kind.bits()));
+        }
+    }
+
+    /// Scans those of an object's words that lie in a part of it.
+    fn scan_part(&mut self, granule: usize, kind: Kind, from: usize, to: usize) {
+        let layout = match kind {
+            Kind::UNIFORM | Kind::CONSERVATIVE => Layout::words(),
+            Kind::HEADED => {
+                let mut header = [0];
+                self.source.load(self.core.geometry.address(granule), &mut header);
+                self.core.embedder.layout(header[0])
+            }
+            kind => kind.layout().map_or(Layout::leaf(), |k| self.core.layout(k)),
+        };
+        let to = to.min(self.core.size_at(granule).0 * 2);
+        let mut buffer = [0u64; BATCH];
+        let mut at = from;
+        while at < to {
+            let words = &mut buffer[..BATCH.min(to - at)];
+            let n = words.len();
+            self.source.load(self.core.geometry.address(granule).add(at * 8), words);
+            for (k, &word) in buffer[..n].iter().enumerate() {
+                if !layout.has(at + k) {
+                } else if kind == Kind::CONSERVATIVE {
+                    self.word(word);
+                } else if let Some(object) = self.core.embedder.decode(word) {
+                    self.discover(object);
+                }
+            }
+            at += n;
         }
     }
 

@@ -12,6 +12,9 @@
 //! An `Owned` block belongs to one thread, which bump-allocates in its free runs without any lock. Sweeping is lazy: a
 //! thread that needs memory takes an unswept block and sweeps it, and the collector sweeps the rest in the background.
 //! When a snapshot is taken no block is unswept.
+//!
+//! A cycle of the young leaves what is old alone, so only blocks that may hold young objects are swept after it: those that a
+//! thread allocated in since they were swept, and those in which the last sweep saw some.
 
 mod blocks;
 mod free;
@@ -20,6 +23,7 @@ mod sweep;
 pub use blocks::{BlockState, BlockTable};
 pub use sweep::{Swept, sweep_block};
 
+use crate::stats::Scope;
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, Granules};
 use free::FreeBlocks;
 use palimpsest_runtime::Bytes;
@@ -82,6 +86,19 @@ struct Inner {
     used_end: u32,
     /// How many sweeps have begun.
     sweeps: u64,
+    /// Which blocks may hold young objects, counted from the space's first: a bit a block.
+    young: Vec<u64>,
+}
+
+impl Inner {
+    fn is_young(&self, k: u32) -> bool {
+        self.young[k as usize / 64] >> (k % 64) & 1 != 0
+    }
+
+    fn set_young(&mut self, k: u32, young: bool) {
+        let word = &mut self.young[k as usize / 64];
+        *word = (*word & !(1 << (k % 64))) | u64::from(young) << (k % 64);
+    }
 }
 
 /// A block that was taken, and when.
@@ -113,6 +130,7 @@ impl Space {
             sweep_at: first.0,
             used_end: first.0,
             sweeps: 0,
+            young: vec![0; blocks.div_ceil(64) as usize],
         };
         Self { first, inner: Mutex::new(inner) }
     }
@@ -122,6 +140,7 @@ impl Space {
         let mut inner = self.inner.lock();
         let block = inner.recyclable.pop()?;
         table.set(block, BlockState::Owned);
+        inner.set_young(block.0 - self.first.0, true);
         Some(Taken { block, recycled: true, sweeps: inner.sweeps })
     }
 
@@ -137,6 +156,7 @@ impl Space {
             return None;
         };
         inner.used_end = inner.used_end.max(block.0 + 1);
+        inner.set_young(block.0 - self.first.0, true);
         table.set(block, BlockState::Owned);
         Some(Taken { block, recycled: false, sweeps: inner.sweeps })
     }
@@ -189,6 +209,7 @@ impl Space {
     /// Takes a swept block back, for whoever needs it.
     pub fn put_swept(&self, block: BlockIndex, swept: Swept, table: &BlockTable, budget: &Budget) {
         let mut inner = self.inner.lock();
+        inner.set_young(block.0 - self.first.0, swept.young);
         if swept.is_empty() {
             table.set(block, BlockState::Free);
             inner.free.put(block.0 - self.first.0, 1);
@@ -255,13 +276,20 @@ impl Space {
         }
     }
 
-    /// After a successful cycle: every block that is used and that no thread owns has to be swept.
-    pub fn begin_sweep(&self, table: &BlockTable) {
+    /// After a successful cycle: every block that is used and that no thread owns has to be swept, if the cycle was of the
+    /// young one that may hold young objects.
+    pub fn begin_sweep(&self, table: &BlockTable, scope: Scope) {
         let mut inner = self.inner.lock();
-        inner.recyclable.clear();
+        let mut recyclable = std::mem::take(&mut inner.recyclable);
+        let is_to_sweep =
+            |inner: &Inner, block: BlockIndex| scope == Scope::Full || inner.is_young(block.0 - self.first.0);
+        recyclable.retain(|block| !is_to_sweep(&inner, *block));
+        inner.recyclable = recyclable;
         inner.sweeps += 1;
         for block in (self.first.0..inner.used_end).map(BlockIndex) {
-            if matches!(table.get(block), BlockState::Full | BlockState::Recyclable) {
+            if is_to_sweep(&inner, block)
+                && matches!(table.get(block), BlockState::Full | BlockState::Recyclable)
+            {
                 table.set(block, BlockState::Unswept);
             }
         }

@@ -1,7 +1,7 @@
-//! Sweeping one block: what has not the live colour is free again. Only metadata is looked at, never an object.
+//! Sweeping one block: what has no colour of the living is free again. Only metadata is looked at, never an object.
 
 use super::WORTH_RECYCLING;
-use crate::metadata::{MarkColour, Metadata};
+use crate::metadata::{Living, Metadata};
 use crate::unit::{BLOCK_GRANULES, BlockIndex, Granules};
 
 /// What a swept block has room for.
@@ -9,6 +9,8 @@ use crate::unit::{BLOCK_GRANULES, BlockIndex, Granules};
 pub struct Swept {
     /// Free granules.
     pub free: Granules,
+    /// Whether any of its objects is young: after the next cycle of the young it has to be swept again.
+    pub young: bool,
 }
 
 impl Swept {
@@ -23,7 +25,7 @@ impl Swept {
     }
 }
 
-/// Frees all objects of the block that have not the colour `live`.
+/// Frees all objects of the block that are not of the living.
 ///
 /// The caller has the block to itself, and no marker is at work.
 ///
@@ -32,15 +34,16 @@ impl Swept {
 /// to the complement of `e` sends a carry from each live start up to the first end at or above it, which is its own; with
 /// those ends `l`, the difference `2l - s` has a one for every granule of a live object. Carries and borrows go on to the
 /// next sixty-four.
-pub fn sweep_block(metadata: &Metadata, block: BlockIndex, live: MarkColour) -> Swept {
+pub fn sweep_block(metadata: &Metadata, block: BlockIndex, living: Living) -> Swept {
     let start = block.granule();
-    if !metadata.has_colour(block, live) {
+    let (any, young) = metadata.has_living(block, living);
+    if !any {
         metadata.clear(start, Granules(BLOCK_GRANULES));
-        return Swept { free: Granules(BLOCK_GRANULES) };
+        return Swept { free: Granules(BLOCK_GRANULES), young };
     }
     let (mut used, mut carry, mut inside) = (0, false, false);
     for at in (start..start + BLOCK_GRANULES).step_by(64) {
-        let (starts, ends) = metadata.bitmaps(at, live);
+        let (starts, ends) = metadata.bitmaps(at, living);
         let (sum, carry_1) = starts.overflowing_add(!ends);
         let (sum, carry_2) = sum.overflowing_add(carry.into());
         carry = carry_1 | carry_2;
@@ -53,7 +56,7 @@ pub fn sweep_block(metadata: &Metadata, block: BlockIndex, live: MarkColour) -> 
         used += covered.count_ones() as usize;
         metadata.keep_only(at, covered);
     }
-    Swept { free: Granules(BLOCK_GRANULES - used) }
+    Swept { free: Granules(BLOCK_GRANULES - used), young }
 }
 
 #[cfg(test)]
@@ -64,29 +67,31 @@ mod tests {
     #[test]
     fn what_is_not_live_is_freed_and_the_rest_stays() {
         let m = Metadata::new(2 * BLOCK_GRANULES).unwrap();
-        let (old, live) = (MarkColour::FIRST, MarkColour::FIRST.next());
+        let living = Living::FIRST.renew();
+        let (old, live) = (Living::FIRST.marked, living.marked);
         for (at, size, colour) in [(0, 1, old), (1, 3, live), (4, 100, old), (110, 7, live), (4095, 1, old)] {
             m.record(at, Granules(size), Kind::UNIFORM, colour);
         }
-        let swept = sweep_block(&m, BlockIndex(0), live);
+        let swept = sweep_block(&m, BlockIndex(0), living);
         assert_eq!((m.get(0).0, m.get(4).0, m.get(103).0, m.get(4095).0), (0, 0, 0, 0));
         assert_eq!(swept.free, Granules(BLOCK_GRANULES - 10));
         assert_eq!((m.start_of(2), m.start_of(50), m.start_of(112)), (Some(1), None, Some(110)));
-        assert!(swept.is_worth_recycling() && !swept.is_empty());
+        assert!(swept.is_worth_recycling() && !swept.is_empty() && !swept.young);
     }
 
     #[test]
     fn a_block_without_live_objects_is_empty() {
         let m = Metadata::new(BLOCK_GRANULES).unwrap();
-        m.record(7, Granules(2), Kind::LEAF, MarkColour::FIRST);
-        assert!(sweep_block(&m, BlockIndex(0), MarkColour::FIRST.next()).is_empty());
+        m.record(7, Granules(2), Kind::LEAF, Living::FIRST.young);
+        assert!(sweep_block(&m, BlockIndex(0), Living::FIRST.age()).is_empty());
         assert_eq!(m.skip_zero(0, BLOCK_GRANULES), BLOCK_GRANULES);
     }
 
     /// Random rows of objects, against an object-by-object sweep.
     #[test]
     fn bitmaps_and_objects_agree() {
-        let colours = [MarkColour::FIRST, MarkColour::FIRST.next(), MarkColour::FIRST.next().next()];
+        let living = Living::FIRST.renew();
+        let colours = [Living::FIRST.young, living.marked, living.young, Living::FIRST.marked];
         let mut random = 0x2545_f491_4f6c_dd1du64;
         let mut below = |n: u64| {
             random ^= random << 13;
@@ -97,21 +102,23 @@ mod tests {
         for _ in 0..300 {
             let m = Metadata::new(BLOCK_GRANULES).unwrap();
             let longest = [1, 3, 70, 400][below(4)];
-            let (mut at, mut kept) = (0, Vec::new());
+            let (mut at, mut kept, mut young) = (0, Vec::new(), false);
             loop {
                 at += [0, 0, 1, below(100)][below(4)];
                 let size = 1 + below(longest);
                 if at + size > BLOCK_GRANULES {
                     break;
                 }
-                let colour = colours[below(3)];
+                let colour = colours[below(4)];
                 m.record(at, Granules(size), Kind::LEAF, colour);
-                if colour == colours[1] {
+                if colour == living.marked || colour == living.young {
                     kept.push((at, size));
                 }
+                young |= colour == living.young;
                 at += size;
             }
-            let swept = sweep_block(&m, BlockIndex(0), colours[1]);
+            let swept = sweep_block(&m, BlockIndex(0), living);
+            assert_eq!(swept.young, young);
             assert_eq!(swept.free.0, BLOCK_GRANULES - kept.iter().map(|k| k.1).sum::<usize>());
             let mut at = 0;
             for (start, size) in kept {

@@ -74,7 +74,7 @@ pub(crate) mod around_fork {
 pub use delivery::{Delivery, DeliveryKind};
 pub use pool::Pool;
 pub use registry::MAX_BARRIERS;
-pub use rounds::Choice;
+pub use rounds::{Choice, Round};
 pub use tracker::Tracker;
 
 use crate::error::Error;
@@ -211,9 +211,9 @@ impl Barrier {
         self.dirty.mark(pages);
     }
 
-    /// Begins to keep the snapshot, in a stopped world: arms the dirty pages that `choose` names, as
+    /// Begins to keep the snapshot, in a stopped world: arms the dirty pages that `round` names, as
     /// [`Barrier::arm_round`] does, and from now on the first write to an armed page stores its pre-image. Returns how many
-    /// pages were armed. `choose` names every chunk that holds an object of the snapshot. The pre-images of pinned pages are
+    /// pages were armed. `round` names every chunk that holds an object of the snapshot. The pre-images of pinned pages are
     /// saved at once.
     ///
     /// # Why no page is left open
@@ -225,7 +225,7 @@ impl Barrier {
     ///
     /// # Errors
     /// Where the kernel refuses to protect, or the pool has no room for the pinned pages. There is no snapshot then.
-    pub fn begin_snapshot(&self, choose: impl FnMut(u32) -> Choice) -> Result<u32, Error> {
+    pub fn begin_snapshot(&self, mut round: impl Round) -> Result<u32, Error> {
         debug_assert_eq!(self.pool.used(), 0);
         // Pairs with the load in `trap`.
         self.phase.store(Phase::Snapshot as u32, Ordering::SeqCst);
@@ -233,7 +233,8 @@ impl Barrier {
         // What is pinned now is left open by the round, or was let go in the middle of it and armed, or let go after the round
         // had passed it by: a guard may be dropped by a thread in a blocking region. So it is this list that is saved.
         let pinned = self.pins.all();
-        let armed = self.arm_round(choose).and_then(|armed| {
+        pinned.iter().for_each(|pages| round.written(*pages));
+        let armed = self.arm_round(round).and_then(|armed| {
             let saved = pinned.iter().flat_map(|range| range.iter()).all(|page| self.save_pinned(page));
             if saved { Ok(armed) } else { Err(Error::PinnedTooMuch) }
         });

@@ -22,22 +22,40 @@ pub enum Choice {
     Nothing,
 }
 
+/// Who says what is armed, and is told what was open.
+pub trait Round {
+    /// What to do with a dirty chunk.
+    fn choose(&mut self, chunk: u32) -> Choice;
+
+    /// These pages were open until now: they may have been written to since they were armed the last time, or ever. Told of
+    /// all pages that are armed, and of those that stay open because they are pinned.
+    fn written(&mut self, pages: PageRange) {
+        let _ = pages;
+    }
+}
+
+impl<F: FnMut(u32) -> Choice> Round for F {
+    fn choose(&mut self, chunk: u32) -> Choice {
+        self(chunk)
+    }
+}
+
 impl Barrier {
-    /// Asks `choose` about every dirty chunk and arms the open pages among those it names. Returns how many pages were
+    /// Asks `round` about every dirty chunk and arms the open pages among those it names. Returns how many pages were
     /// armed.
     ///
     /// Called by the collector thread only, never during a snapshot but at its very beginning.
     ///
     /// # Errors
     /// Where the kernel refuses to protect, those pages and all that were not reached stay open and dirty.
-    pub fn arm_round(&self, mut choose: impl FnMut(u32) -> Choice) -> Result<u32, Error> {
+    pub fn arm_round(&self, mut round: impl Round) -> Result<u32, Error> {
         if self.is_broken() {
             return Err(Error::denied("arming pages after the barrier was given up", crate::sys::Errno::IO));
         }
-        let mut run = Run { barrier: self, pages: PageRange::new(0, 0), armed: 0 };
+        let mut run = Run { barrier: self, round: &mut round, pages: PageRange::new(0, 0), armed: 0 };
         self.dirty.drain(|chunk| {
             let all = PageRange::new(chunk * CHUNK_PAGES, (chunk + 1) * CHUNK_PAGES);
-            match choose(chunk) {
+            match run.round.choose(chunk) {
                 Choice::All => return all.iter().try_for_each(|page| run.add(page)),
                 Choice::Later => self.dirty.mark_chunk(chunk),
                 Choice::Nothing => {}
@@ -50,13 +68,14 @@ impl Barrier {
 }
 
 /// Pages next to each other that are `Arming` and wait to be protected by one call.
-struct Run<'a> {
+struct Run<'a, R: Round> {
     barrier: &'a Barrier,
+    round: &'a mut R,
     pages: PageRange,
     armed: u32,
 }
 
-impl Run<'_> {
+impl<R: Round> Run<'_, R> {
     fn add(&mut self, page: PageIndex) -> Result<(), Error> {
         if page != self.pages.end || self.pages.len() >= self.barrier.delivery.arm_at_once() {
             self.protect()?;
@@ -74,6 +93,7 @@ impl Run<'_> {
             Ok(_) if self.barrier.pins.has(page) => {
                 word.store(PageWord::OPEN.raw(), Ordering::Release);
                 self.barrier.dirty.mark_chunk(page.chunk());
+                self.round.written(PageRange::new(page.0, page.0 + 1));
             }
             Ok(_) => {
                 self.pages.end = PageIndex(page.0 + 1);
@@ -110,6 +130,7 @@ impl Run<'_> {
         }
         if result.is_ok() {
             self.armed += pages.len();
+            self.round.written(pages);
         } else {
             self.barrier.dirty.mark(pages);
         }
@@ -117,7 +138,7 @@ impl Run<'_> {
     }
 }
 
-impl Drop for Run<'_> {
+impl<R: Round> Drop for Run<'_, R> {
     fn drop(&mut self) {
         // A round that ends early leaves the run it was gathering unprotected.
         for page in self.pages.iter() {
