@@ -270,25 +270,23 @@ impl Metadata {
     /// each at which any object ends.
     #[inline]
     pub fn bitmaps(&self, granule: usize, living: Living) -> (u64, u64) {
-        /// The highest bit of each byte, gathered.
-        const fn gather(bytes: u64) -> u64 {
-            ((bytes & ENDS) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
-        }
-        const BYTES: u64 = u64::from_ne_bytes([1; 8]);
-        /// Per byte, without a carry into the next: a difference of colours that is not zero reaches 0x80.
-        const fn differs(bytes: u64, colour: Colour) -> u64 {
-            ((bytes ^ (BYTES * colour.bits() as u64)) & (BYTES * COLOUR as u64)) + BYTES * 0x70
-        }
         let (mut starts, mut ends) = (0, 0);
         for k in 0..8 {
             let bytes = self.eight(granule + 8 * k);
-            // As above, for a kind that is not zero.
-            let has_kind = (bytes & (BYTES * Kind::MASK as u64)) + BYTES * 0x7f;
             let dead = differs(bytes, living.marked) & differs(bytes, living.young);
-            starts |= gather(has_kind & !dead) << (8 * k);
+            starts |= gather(has_kind(bytes) & !dead) << (8 * k);
             ends |= gather(bytes) << (8 * k);
         }
         (starts, ends)
+    }
+
+    /// Of sixty-four granules from `granule`, a multiple of 64, on: a bit for each at which a marked object starts.
+    #[inline]
+    pub fn marked(&self, granule: usize, living: Living) -> u64 {
+        (0..8).fold(0, |starts, k| {
+            let bytes = self.eight(granule + 8 * k);
+            starts | gather(has_kind(bytes) & !differs(bytes, living.marked)) << (8 * k)
+        })
     }
 
     /// Of sixty-four granules from `granule`, a multiple of 64, on, declares those free whose bit is not set.
@@ -309,6 +307,27 @@ impl Metadata {
             byte.store(0, Relaxed);
         }
     }
+}
+
+const BYTES: u64 = u64::from_ne_bytes([1; 8]);
+
+/// The highest bit of each byte, gathered.
+#[inline(always)]
+const fn gather(bytes: u64) -> u64 {
+    ((bytes & ENDS) >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+/// In the highest bit of each byte: whether an object starts there. Without a carry into the next byte: a kind that is not
+/// zero reaches 0x80.
+#[inline(always)]
+const fn has_kind(bytes: u64) -> u64 {
+    (bytes & (BYTES * Kind::MASK as u64)) + BYTES * 0x7f
+}
+
+/// The same: whether it has another colour.
+#[inline(always)]
+const fn differs(bytes: u64, colour: Colour) -> u64 {
+    ((bytes ^ (BYTES * colour.bits() as u64)) & (BYTES * COLOUR as u64)) + BYTES * 0x70
 }
 
 #[cfg(test)]

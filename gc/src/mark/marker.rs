@@ -341,14 +341,12 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         {
             self.visit_old(object);
         }
-        let (mut at, end) = (start, start + PAGE_GRANULES);
-        while at < end {
-            at = self.core.metadata.skip_zero(at, end);
-            if at < end {
-                self.visit_old(at);
+        for at in (start..start + PAGE_GRANULES).step_by(64) {
+            let mut marked = self.core.metadata.marked(at, self.living);
+            while marked != 0 {
+                self.visit_old(at + marked.trailing_zeros() as usize);
+                marked &= marked - 1;
             }
-            // Not by the object's size, as in `rescan_block`.
-            at += 1;
         }
     }
 
