@@ -1,7 +1,7 @@
 //! What an embedder can choose.
 
+use crate::cycle::policy::Headroom;
 use crate::host_fork::HostFork;
-use crate::stats::Scope;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::ladder::Wish;
 use palimpsest_runtime::sys::clock;
@@ -63,6 +63,8 @@ pub(crate) struct Options {
 impl Options {
     /// What is allocated between cycles at least.
     pub(crate) const MIN_HEADROOM: Bytes = Bytes::mib(32);
+    /// What is allocated before a cycle of the young that is marked in the pause.
+    pub(crate) const NURSERY: Bytes = Bytes::mib(16);
 
     pub(crate) fn new(limit: Bytes) -> Self {
         Self {
@@ -96,19 +98,19 @@ impl Options {
 
     /// How much is allocated before the first cycle.
     pub(crate) fn first_cycle_at(&self) -> Bytes {
-        self.headroom(Bytes(0), Scope::Full)
+        self.headroom(Bytes(0), Headroom::Double)
     }
 
-    /// How much is allocated from the end of a cycle to the beginning of the next, of this scope, with so much live: as much
-    /// again, or a quarter before a cycle of the young, but no more than half of the room there is, since allocation goes on
-    /// during the cycle.
-    pub(crate) fn headroom(&self, live: Bytes, next: Scope) -> Bytes {
+    /// How much is allocated from the end of a cycle to the beginning of the next, with so much live: no more than half of the
+    /// room there is, since allocation goes on during the cycle.
+    pub(crate) fn headroom(&self, live: Bytes, share: Headroom) -> Bytes {
         let room = Bytes(self.limit.0.saturating_sub(live.0) / 2);
-        let share = match next {
-            Scope::Full => live,
-            Scope::Young => Bytes(live.0 / 4),
+        let share = match share {
+            Headroom::Nursery => Self::NURSERY,
+            Headroom::Quarter => Bytes(live.0 / 4).max(Self::MIN_HEADROOM),
+            Headroom::Double => live.max(Self::MIN_HEADROOM),
         };
-        let by_growth = share.max(Self::MIN_HEADROOM).min(room);
+        let by_growth = share.min(room);
         self.cycle_every.map_or(by_growth, |every| every.min(room))
     }
 }
@@ -120,11 +122,11 @@ mod tests {
     #[test]
     fn headroom_follows_what_is_live_and_the_room_there_is() {
         let mut options = Options::new(Bytes::mib(1000));
-        let headroom = |options: &Options, live| options.headroom(live, Scope::Full);
+        let headroom = |options: &Options, live| options.headroom(live, Headroom::Double);
         assert_eq!(headroom(&options, Bytes(0)), Options::MIN_HEADROOM);
         assert_eq!(headroom(&options, Bytes::mib(200)), Bytes::mib(200));
         assert_eq!(headroom(&options, Bytes::mib(900)), Bytes::mib(50));
-        assert_eq!(options.headroom(Bytes::mib(400), Scope::Young), Bytes::mib(100));
+        assert_eq!(options.headroom(Bytes::mib(400), Headroom::Quarter), Bytes::mib(100));
         options.cycle_every = Some(Bytes::mib(8));
         assert_eq!(headroom(&options, Bytes::mib(200)), Bytes::mib(8));
         assert_eq!(headroom(&options, Bytes::mib(1000)), Bytes(0));

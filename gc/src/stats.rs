@@ -61,6 +61,12 @@ pub struct CycleRecord {
     pub fork_ms: f64,
     /// From the snapshot until marking was complete, in milliseconds.
     pub mark_ms: f64,
+    /// Whether all was marked in the pause, which was short enough for that.
+    pub in_pause: bool,
+    /// Objects marked in the pause of a cycle that was to be marked there and had to be handed over to a worker.
+    pub handed_over: u64,
+    /// Bytes that had been allocated in the heap's life when the snapshot was taken.
+    pub allocated_bytes: u64,
     /// CPU time of the worker, in milliseconds.
     pub worker_cpu_ms: f64,
     /// Objects marked: all that are reachable, or the reachable young ones.
@@ -103,6 +109,9 @@ impl CycleRecord {
             arm_ms: 0.0,
             fork_ms: 0.0,
             mark_ms: 0.0,
+            in_pause: false,
+            handed_over: 0,
+            allocated_bytes: 0,
             worker_cpu_ms: 0.0,
             marked_objects: 0,
             marked_bytes: 0,
@@ -141,6 +150,9 @@ impl fmt::Display for CycleRecord {
             self.preimages,
             Bytes(self.used_bytes as usize),
         )?;
+        if self.in_pause {
+            f.write_str("; marked in the pause")?;
+        }
         if self.scope == Scope::Young {
             write!(f, "; remembered {} pages, {} objects", self.remembered_pages, self.remembered_objects)?;
         }

@@ -5,7 +5,7 @@
 //! neither the leaf space nor free blocks.
 
 use super::forked::{self, Frozen, report};
-use super::{Keeper, Marking, begin_marking, mark_all};
+use super::{Keeper, Marking, mark_all};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::space::BlockState;
@@ -40,7 +40,6 @@ impl<E: Embedder> Frozen<E> for ForkCow {
         record: &mut CycleRecord,
     ) -> Result<Worker<'a>, Error> {
         let forking = Instant::now();
-        begin_marking(core, record);
         let end = core.traced.used_end().0;
         let pages = used_runs(end, |block| core.blocks.get(BlockIndex(block)) != BlockState::Free);
         record.inherited_pages = pages.iter().map(|run| u64::from(run.len())).sum();

@@ -1,7 +1,7 @@
 //! What the snapshots that a worker marks have in common: stop, freeze, fork, let go, watch.
 
 use super::stop_the_world::mark_stopped;
-use super::{Marking, enter_pause, stop};
+use super::{Marking, begin_marking, enter_pause, stop};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::mark::Tally;
@@ -54,21 +54,42 @@ pub(super) fn mark<E: Embedder>(
     record: &mut CycleRecord,
 ) -> Marking {
     let prepared = frozen.prepare(core, record);
-    let tables = core.regions();
-    // In the pause all threads wait for this one. Whatever else wants its processor, for a time slice of some milliseconds,
-    // waits for the fraction of one that it takes, where we may ask for that.
     let hurry = Hurry::new();
     let (world, start) = stop(core, record);
-    let forked = prepared.and_then(|()| {
-        let order = Order {
-            tables: &tables,
-            record: &core.record,
-            cycle,
-            nice: hurry.before() + core.options.worker_nice,
-        };
-        frozen.fork(core, &world, &order, record)
-    });
-    match forked {
+    if let Err(error) = prepared {
+        return mark_without(core, world, start, record, error);
+    }
+    begin_marking(core, record);
+    let paused = Paused { world, start, hurry };
+    fork_and_watch(core, frozen, cycle, paused, record)
+}
+
+/// The pause so far.
+pub(super) struct Paused<'a> {
+    pub(super) world: StoppedWorld<'a>,
+    pub(super) start: Instant,
+    /// In the pause all threads wait for this one. Whatever else wants its processor, for a time slice of some milliseconds,
+    /// waits for the fraction of one that it takes, where we may ask for that.
+    pub(super) hurry: Hurry,
+}
+
+/// The same, in a world that is stopped, after marking has begun.
+pub(super) fn fork_and_watch<E: Embedder>(
+    core: &Core<E>,
+    frozen: &impl Frozen<E>,
+    cycle: u64,
+    paused: Paused<'_>,
+    record: &mut CycleRecord,
+) -> Marking {
+    let tables = core.regions();
+    let Paused { world, start, hurry } = paused;
+    let order = Order {
+        tables: &tables,
+        record: &core.record,
+        cycle,
+        nice: hurry.before() + core.options.worker_nice,
+    };
+    match frozen.fork(core, &world, &order, record) {
         Ok(worker) => {
             enter_pause(record, start);
             drop(world);
@@ -76,15 +97,24 @@ pub(super) fn mark<E: Embedder>(
             worker.begin();
             watch(core, frozen, worker, record)
         }
-        Err(error) => {
-            // Not all that was written may be known.
-            record.scope = Scope::Full;
-            let tally = mark_stopped(core, &world, record, Some(error.to_string()));
-            enter_pause(record, start);
-            drop(world);
-            Marking::Complete(tally)
-        }
+        Err(error) => mark_without(core, world, start, record, error),
     }
+}
+
+/// Marks in the stopped world what cannot be marked otherwise.
+pub(super) fn mark_without<E: Embedder>(
+    core: &Core<E>,
+    world: StoppedWorld<'_>,
+    start: Instant,
+    record: &mut CycleRecord,
+    why: Error,
+) -> Marking {
+    // Not all that was written may be known.
+    record.scope = Scope::Full;
+    begin_marking(core, record);
+    let tally = mark_stopped(core, &world, record, Some(why.to_string()));
+    enter_pause(record, start);
+    Marking::Complete(tally)
 }
 
 /// Waits for the worker and ends the snapshot.

@@ -15,7 +15,8 @@
 mod fork_cow;
 mod forked;
 pub(crate) mod mailbox;
-mod policy;
+mod minor;
+pub(crate) mod policy;
 mod preimage;
 mod stop_the_world;
 
@@ -26,13 +27,14 @@ use crate::roots::RootSet;
 use crate::stats::{CycleRecord, Scope, ms};
 use crate::verify;
 use fork_cow::ForkCow;
+use minor::InPause;
 use palimpsest_runtime::ladder::Snapshot;
 use palimpsest_runtime::mutator::{MutatorState, StoppedWorld};
 use palimpsest_runtime::sys::process::StopOnUnwind;
 use palimpsest_runtime::sys::signal;
 use palimpsest_runtime::worker::Failure;
 use palimpsest_runtime::{CHUNK_PAGES, PageRange};
-use policy::Policy;
+use policy::{Plan, Policy};
 use preimage::Preimage;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -82,20 +84,20 @@ impl<E: Embedder> Collector<E> {
         let _stop = StopOnUnwind;
         let core = self.core.clone();
         while let Some((number, full)) = core.mailbox.next() {
-            let scope = if full { Scope::Full } else { self.policy.scope() };
-            self.cycle(number, scope);
+            let plan = if full { Plan::FULL } else { self.policy.plan() };
+            self.cycle(number, plan);
             core.mailbox.ended();
             core.finish_sweep();
             core.prepare_blocks();
         }
     }
 
-    fn cycle(&mut self, number: u64, scope: Scope) {
+    fn cycle(&mut self, number: u64, plan: Plan) {
         let core = self.core.clone();
         core.finish_sweep();
         core.packets.reset();
-        let mut record = CycleRecord::new(number, scope, core.rung.snapshot);
-        let marking = self.keeper(&core).mark(&core, number, &mut record);
+        let mut record = CycleRecord::new(number, plan.scope, core.rung.snapshot);
+        let marking = self.keeper(&core, plan).mark(&core, number, &mut record);
         // What is written from the snapshot on is noticed by the next cycle.
         record.remembered_pages = core.remembered.count();
         core.remembered.clear();
@@ -114,8 +116,8 @@ impl<E: Embedder> Collector<E> {
                 record.failure = Some(why.to_string());
             }
         }
+        let headroom = self.policy.learn(&core.options, &record);
         let allocated = core.allocated.load(Ordering::Relaxed);
-        let headroom = self.policy.learn(&core.options, &record, allocated);
         core.next_cycle_at.store(allocated + headroom.0 as u64, Ordering::Relaxed);
         if record.failure.is_some() && core.mailbox.is_shut_down() {
             // Given up because the heap goes away: nobody's trouble.
@@ -128,7 +130,7 @@ impl<E: Embedder> Collector<E> {
     }
 
     /// What keeps the snapshot of this cycle.
-    fn keeper<'a>(&self, core: &'a Core<E>) -> Box<dyn Keeper<E> + 'a> {
+    fn keeper<'a>(&self, core: &'a Core<E>, plan: Plan) -> Box<dyn Keeper<E> + 'a> {
         let because = |why| Box::new(StopTheWorld { because: Some(why) });
         if core.rung.snapshot != Snapshot::StopTheWorld
             && self.failed >= FAILURES_IN_A_ROW
@@ -137,8 +139,11 @@ impl<E: Embedder> Collector<E> {
             return because(format!("the last {} cycles failed: {why}", self.failed));
         }
         match (core.rung.snapshot, &core.barrier) {
-            (Snapshot::Preimage, Some(barrier)) if !barrier.is_broken() => Box::new(Preimage::new(barrier)),
-            (Snapshot::Preimage, _) => because(crate::heap::BROKEN.into()),
+            (Snapshot::Preimage, Some(barrier)) if barrier.is_broken() => because(crate::heap::BROKEN.into()),
+            (Snapshot::Preimage, Some(barrier)) if plan.in_pause => Box::new(InPause(Preimage::new(barrier))),
+            (Snapshot::Preimage, Some(barrier)) => Box::new(Preimage::new(barrier)),
+            (Snapshot::Preimage, None) => because(crate::heap::BROKEN.into()),
+            (Snapshot::ForkCow, _) if plan.in_pause => Box::new(InPause(ForkCow)),
             (Snapshot::ForkCow, _) => Box::new(ForkCow),
             (Snapshot::StopTheWorld, _) => Box::new(StopTheWorld { because: None }),
         }
@@ -169,6 +174,7 @@ fn stop<'a, E: Embedder>(core: &'a Core<E>, record: &mut CycleRecord) -> (Stoppe
     let world = core.registry.stop_world();
     record.stop_ms = ms(start.elapsed());
     retire_all(core);
+    record.allocated_bytes = core.allocated.load(Ordering::Relaxed);
     if let Some(tracker) = &core.tracker {
         let pages = PageRange::new(0, core.traced.used_end().0 * CHUNK_PAGES);
         match tracker.take_written(pages, |run| core.remembered.add(run)) {
@@ -201,6 +207,7 @@ pub(crate) fn retire_all<E: Embedder>(core: &Core<E>) {
 fn begin_marking<E: Embedder>(core: &Core<E>, record: &CycleRecord) {
     core.settled.store(false, Ordering::Release);
     core.turn_colours(record.scope);
+    core.traced.age();
     core.weak_reads.begin_marking();
 }
 
@@ -219,14 +226,30 @@ unsafe fn mark_all<E: Embedder, S: Source>(
 ) -> Tally {
     let mut marker = Marker::new(core, source);
     // SAFETY: passed on to the caller.
-    unsafe { roots.visit(&core.embedder, threads, &mut marker) };
+    unsafe { mark_with(&mut marker, core, scope, roots, threads) };
+    marker.tally()
+}
+
+/// The same with a marker that may stop before all is marked.
+///
+/// # Safety
+/// As for [`RootSet::visit`].
+unsafe fn mark_with<E: Embedder, S: Source>(
+    marker: &mut Marker<'_, E, S>,
+    core: &Core<E>,
+    scope: Scope,
+    roots: &RootSet,
+    threads: &[Arc<MutatorState>],
+) {
+    // SAFETY: passed on to the caller.
+    unsafe { roots.visit(&core.embedder, threads, marker) };
     if scope == Scope::Young {
         marker.visit_remembered();
     }
     loop {
         marker.drain();
-        if !marker.take_weak_reads() && core.weak_reads.close() {
-            return marker.tally();
+        if marker.is_late() || (!marker.take_weak_reads() && core.weak_reads.close()) {
+            return;
         }
     }
 }

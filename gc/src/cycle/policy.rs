@@ -1,16 +1,30 @@
-//! When to make a full cycle, when one of the young, and how much is allocated in between.
+//! When to make a full cycle, when one of the young, where to mark it, and how much is allocated in between.
 //!
 //! A cycle of the young costs what is young and survives, and what is written to old objects; it frees what is young and does
 //! not survive. Old objects that die stay until a full cycle. So cycles are of the young while that pays:
 //!
 //! * *by growth*: what is old has not grown by more than the heap's growth since the last full cycle, as it would have been let
 //!   grow without generations, nor by more than half of the room that the limit left then;
-//! * *by survival*: the last cycle of the young freed at least half of what it could have. Where most survives, a program is
-//!   building something, or its objects die old, and a full cycle comes after half of that growth.
+//! * *by survival*: the last cycle of the young freed as much for its work as the last full one did. Where it did not, since
+//!   objects die old, cycles are full, and one of the young is tried now and then.
+//!
+//! A cycle of the young with little to do is marked in the pause ([`super::minor`]).
 
 use crate::options::Options;
 use crate::stats::{CycleRecord, Scope};
 use palimpsest_runtime::Bytes;
+
+/// What the next cycle is to be.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct Plan {
+    pub(super) scope: Scope,
+    /// Whether to try to mark in the pause.
+    pub(super) in_pause: bool,
+}
+
+impl Plan {
+    pub(super) const FULL: Self = Self { scope: Scope::Full, in_pause: false };
+}
 
 /// What the collector knows of the program's objects, and plans with.
 #[derive(Debug)]
@@ -23,20 +37,38 @@ pub(super) struct Policy {
     /// Live after the last full cycle; and now, as far as is known.
     full: Bytes,
     live: Bytes,
-    /// What the last cycle of the young promoted, of each hundred bytes that were young.
-    survival: u64,
-    /// Bytes allocated when the last cycle ended.
+    /// Bytes that the last cycle of either scope freed for a unit of work; of the young as much as can be, if none is known.
+    full_yield: u64,
+    young_yield: u64,
+    /// The work, without the fixed part, that the last cycle of the young suggests for one after little allocation.
+    work: u64,
+    /// Cycles of the young that had to be handed over since one had not, and those until it is tried again.
+    late: u32,
+    wait: u32,
+    /// Bytes allocated at the last snapshot.
     allocated: u64,
-    /// In the stress mode every so many cycles are full, and growth and survival do not matter.
+    /// Full cycles in a row that were made because they yield more.
+    preferred: u32,
+    /// In the stress mode every so many cycles are full, whatever they yield, and every other one of the young is tried in the
+    /// pause.
     stress: bool,
     since_full: u32,
 }
 
 /// In the stress mode: cycles of the young between two full ones.
-const STRESS_YOUNG: u32 = 3;
+const STRESS_YOUNG: u32 = 4;
 
-/// Survivors, of a hundred bytes, that are many.
-const MANY: u64 = 50;
+/// After so many full cycles that yield more one of the young is tried.
+const RETRY: u32 = 8;
+
+/// What a cycle costs beside marking, in objects marked: a fork, for one.
+const FIXED: u64 = 20_000;
+
+/// So much work is done in the pause: less than a fork takes.
+const LITTLE: u64 = 10_000;
+
+/// Cycles of the young until one is tried in the pause again, as a power of two, at most.
+const LATE_MOST: u32 = 5;
 
 impl Policy {
     /// For a new heap, which may have `remembered` pages.
@@ -47,49 +79,99 @@ impl Policy {
             settled: false,
             full: Bytes(0),
             live: Bytes(0),
-            survival: 0,
+            full_yield: 0,
+            young_yield: u64::MAX,
+            work: 0,
+            late: 0,
+            wait: 0,
             allocated: 0,
+            preferred: 0,
             stress: options.stress.is_some(),
             since_full: 0,
         }
     }
 
-    /// The next cycle's scope, where nobody asks for a full one.
-    pub(super) fn scope(&self) -> Scope {
+    /// The next cycle, where nobody asks for a full one.
+    pub(super) fn plan(&self) -> Plan {
         if !self.generations || !self.settled {
-            return Scope::Full;
+            return Plan::FULL;
         }
-        let due = if self.stress {
-            self.since_full >= STRESS_YOUNG
-        } else {
-            let growth = self.live.0.saturating_sub(self.full.0);
-            let room = self.limit.0.saturating_sub(self.full.0) / 2;
-            let allowed = self.full.max(Options::MIN_HEADROOM).0.min(room);
-            growth >= if self.survival > MANY { allowed / 2 } else { allowed }
-        };
-        if due { Scope::Full } else { Scope::Young }
+        if self.stress {
+            let young = Plan { scope: Scope::Young, in_pause: self.since_full % 2 == 1 };
+            return if self.since_full >= STRESS_YOUNG { Plan::FULL } else { young };
+        }
+        let room = self.limit.0.saturating_sub(self.full.0) / 2;
+        let allowed = self.full.max(Options::MIN_HEADROOM).0.min(room);
+        let grown = self.live.0.saturating_sub(self.full.0) >= allowed;
+        if grown || self.prefers_full() {
+            return Plan::FULL;
+        }
+        Plan { scope: Scope::Young, in_pause: self.work <= LITTLE && self.wait == 0 }
     }
 
-    /// Learns of a cycle that has ended, when so many bytes have been allocated since the heap was made. How many may be
-    /// allocated until the next one.
-    pub(super) fn learn(&mut self, options: &Options, record: &CycleRecord, allocated: u64) -> Bytes {
-        let marked = Bytes(record.marked_bytes as usize);
-        let young = allocated.saturating_sub(self.allocated).max(1);
-        self.allocated = allocated;
+    fn prefers_full(&self) -> bool {
+        self.young_yield < self.full_yield && self.preferred < RETRY
+    }
+
+    /// Learns of a cycle that has ended. How many bytes may be allocated until the next one.
+    pub(super) fn learn(&mut self, options: &Options, record: &CycleRecord) -> Bytes {
+        let marked = record.marked_bytes;
+        let young = record.allocated_bytes.saturating_sub(self.allocated);
+        self.allocated = record.allocated_bytes;
+        let counted = record.marked_objects
+            + record.handed_over
+            + record.remembered_objects
+            + record.remembered_pages / 4;
+        let work = FIXED + counted;
         match record.scope {
             _ if record.failure.is_some() => self.settled = false,
             Scope::Full => {
-                (self.settled, self.since_full, self.survival) = (true, 0, 0);
-                (self.full, self.live) = (marked, marked);
+                self.full_yield = (self.live.0 as u64 + young).saturating_sub(marked) / work;
+                self.preferred = if self.prefers_full() { self.preferred + 1 } else { 0 };
+                (self.settled, self.since_full) = (true, 0);
+                (self.full, self.live) = (Bytes(marked as usize), Bytes(marked as usize));
             }
             Scope::Young => {
-                self.since_full += 1;
-                self.survival = record.marked_bytes * 100 / young;
-                self.live = Bytes(self.live.0 + marked.0);
+                (self.since_full, self.preferred) = (self.since_full + 1, 0);
+                self.young_yield = young.saturating_sub(marked) / work;
+                // What survives, and what is written to, is more the more was allocated.
+                let nursery = Options::NURSERY.0 as u64;
+                self.work = if young > nursery { counted * nursery / young } else { counted };
+                self.late = match record.handed_over {
+                    _ if record.in_pause => 0,
+                    0 => self.late,
+                    _ => self.late + 1,
+                };
+                self.wait = match record.handed_over {
+                    0 => self.wait.saturating_sub(1),
+                    _ => 1 << self.late.min(LATE_MOST),
+                };
+                self.live = Bytes(self.live.0 + marked as usize);
             }
         }
-        options.headroom(self.live, self.scope())
+        options.headroom(self.live, self.plan().into())
     }
+}
+
+impl From<Plan> for Headroom {
+    fn from(plan: Plan) -> Self {
+        match plan {
+            Plan { in_pause: true, .. } => Self::Nursery,
+            Plan { scope: Scope::Young, .. } => Self::Quarter,
+            Plan { scope: Scope::Full, .. } => Self::Double,
+        }
+    }
+}
+
+/// How much may be allocated before a cycle.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Headroom {
+    /// Little: the cycle costs next to nothing, and memory that is used again soon is still in the processor's caches.
+    Nursery,
+    /// A quarter of what is live.
+    Quarter,
+    /// As much as is live.
+    Double,
 }
 
 #[cfg(test)]
@@ -103,33 +185,82 @@ mod tests {
         Options::new(Bytes::mib(4000))
     }
 
-    /// Lets the policy learn of a cycle of its choice that marked so much.
-    fn cycle(policy: &mut Policy, allocated: &mut u64, marked_mib: u64, failed: bool) -> Scope {
+    /// Lets the policy learn of a cycle of its choice, after 100 MiB of allocation, that marked so many MiB in objects of 64
+    /// bytes.
+    fn cycle(policy: &mut Policy, allocated: &mut u64, marked_mib: u64, failed: bool) -> Plan {
         *allocated += 100 * MIB;
-        let mut record = CycleRecord::new(1, policy.scope(), Snapshot::Preimage);
-        record.marked_bytes = marked_mib * MIB;
+        let plan = policy.plan();
+        let mut record = CycleRecord::new(1, plan.scope, Snapshot::Preimage);
+        (record.marked_bytes, record.marked_objects) = (marked_mib * MIB, marked_mib * MIB / 64);
+        record.allocated_bytes = *allocated;
         record.failure = failed.then(|| "killed".into());
-        policy.learn(&options(), &record, *allocated);
-        record.scope
+        policy.learn(&options(), &record);
+        plan
     }
 
     #[test]
     fn young_cycles_go_on_until_what_is_old_has_doubled() {
         let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
-        assert_eq!(cycle(&mut policy, &mut allocated, 200, false), Scope::Full);
+        assert_eq!(cycle(&mut policy, &mut allocated, 200, false), Plan::FULL);
         for _ in 0..10 {
-            assert_eq!(cycle(&mut policy, &mut allocated, 20, false), Scope::Young);
+            assert_eq!(cycle(&mut policy, &mut allocated, 20, false).scope, Scope::Young);
         }
-        assert_eq!(cycle(&mut policy, &mut allocated, 210, false), Scope::Full);
+        assert_eq!(cycle(&mut policy, &mut allocated, 210, false), Plan::FULL);
     }
 
     #[test]
-    fn where_most_survives_a_full_cycle_comes_earlier() {
+    fn where_objects_die_old_cycles_are_full_and_a_young_one_is_tried_now_and_then() {
         let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
-        cycle(&mut policy, &mut allocated, 200, false);
-        assert_eq!(cycle(&mut policy, &mut allocated, 90, false), Scope::Young);
-        assert_eq!(cycle(&mut policy, &mut allocated, 90, false), Scope::Young);
-        assert_eq!(policy.scope(), Scope::Full);
+        let scopes: Vec<_> = (0..40)
+            .map(|_| {
+                let marked = if policy.plan().scope == Scope::Young { 100 } else { 200 };
+                cycle(&mut policy, &mut allocated, marked, false).scope
+            })
+            .collect();
+        let young = scopes.iter().filter(|scope| **scope == Scope::Young).count();
+        assert!((3..=12).contains(&young), "{scopes:?}");
+    }
+
+    #[test]
+    fn while_nothing_dies_cycles_are_of_the_young() {
+        let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
+        cycle(&mut policy, &mut allocated, 100, false);
+        cycle(&mut policy, &mut allocated, 100, false);
+        assert_eq!(policy.plan().scope, Scope::Full, "it has doubled");
+        cycle(&mut policy, &mut allocated, 300, false);
+        for _ in 0..3 {
+            assert_eq!(cycle(&mut policy, &mut allocated, 100, false).scope, Scope::Young);
+        }
+        assert_eq!(policy.plan().scope, Scope::Full);
+    }
+
+    #[test]
+    fn little_work_is_done_in_the_pause() {
+        let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
+        cycle(&mut policy, &mut allocated, 100, false);
+        assert!(policy.plan().in_pause, "it is tried");
+        cycle(&mut policy, &mut allocated, 20, false);
+        assert!(!policy.plan().in_pause);
+        cycle(&mut policy, &mut allocated, 0, false);
+        assert!(policy.plan().in_pause);
+    }
+
+    #[test]
+    fn the_oftener_it_was_too_much_the_longer_it_is_not_tried() {
+        let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
+        cycle(&mut policy, &mut allocated, 100, false);
+        let mut tries = Vec::new();
+        for k in 0..30 {
+            let plan = policy.plan();
+            if plan.in_pause {
+                tries.push(k);
+            }
+            allocated += 100 * MIB;
+            let mut record = CycleRecord::new(1, Scope::Young, Snapshot::Preimage);
+            (record.allocated_bytes, record.handed_over) = (allocated, u64::from(plan.in_pause));
+            policy.learn(&options(), &record);
+        }
+        assert_eq!(tries, [0, 3, 8, 17]);
     }
 
     #[test]
@@ -137,25 +268,25 @@ mod tests {
         let tight = Options::new(Bytes::mib(300));
         let (mut policy, mut allocated) = (Policy::new(&tight, true), 0);
         cycle(&mut policy, &mut allocated, 200, false);
-        assert_eq!(cycle(&mut policy, &mut allocated, 40, false), Scope::Young);
-        assert_eq!(cycle(&mut policy, &mut allocated, 10, false), Scope::Young);
-        assert_eq!(policy.scope(), Scope::Full);
+        assert_eq!(cycle(&mut policy, &mut allocated, 40, false).scope, Scope::Young);
+        assert_eq!(cycle(&mut policy, &mut allocated, 10, false).scope, Scope::Young);
+        assert_eq!(policy.plan(), Plan::FULL);
     }
 
     #[test]
     fn after_a_failure_and_without_a_remembered_set_cycles_are_full() {
         let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
         cycle(&mut policy, &mut allocated, 200, false);
-        assert_eq!(cycle(&mut policy, &mut allocated, 0, true), Scope::Young);
-        assert_eq!(policy.scope(), Scope::Full);
+        assert_eq!(cycle(&mut policy, &mut allocated, 0, true).scope, Scope::Young);
+        assert_eq!(policy.plan(), Plan::FULL);
         cycle(&mut policy, &mut allocated, 200, false);
-        assert_eq!(policy.scope(), Scope::Young);
+        assert_eq!(policy.plan().scope, Scope::Young);
 
         let mut policy = Policy::new(&options(), false);
         cycle(&mut policy, &mut allocated, 200, false);
-        assert_eq!(policy.scope(), Scope::Full);
+        assert_eq!(policy.plan(), Plan::FULL);
         let mut policy = Policy::new(&Options { young: false, ..options() }, true);
         cycle(&mut policy, &mut allocated, 200, false);
-        assert_eq!(policy.scope(), Scope::Full);
+        assert_eq!(policy.plan(), Plan::FULL);
     }
 }

@@ -1,7 +1,7 @@
 //! A snapshot that the write barrier keeps, in pre-images. The pause is flat.
 
 use super::forked::{self, Frozen, report};
-use super::{Keeper, Marking, begin_marking, mark_all};
+use super::{Keeper, Marking, mark_all};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::space::BlockState;
@@ -32,6 +32,34 @@ impl<'a> Preimage<'a> {
     pub(super) fn new(barrier: &'a Barrier) -> Self {
         Self { barrier, exhausted: Cell::new(None) }
     }
+
+    /// Arms what is dirty, and then what was written meanwhile, until there is little left for the pause.
+    fn arm_in_rounds<E: Embedder>(
+        &self,
+        core: &Core<E>,
+        fresh: Choice,
+        record: &mut CycleRecord,
+    ) -> Result<(), Error> {
+        while record.rounds < ROUNDS {
+            let armed = self.barrier.arm_round(Arming { core, owned: Choice::Later, fresh })?;
+            record.rounds += 1;
+            record.armed_pages += u64::from(armed);
+            if armed < FEW_PAGES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for pages with old objects, where no snapshot may be needed.
+    pub(super) fn arm_old<E: Embedder>(&self, core: &Core<E>, record: &mut CycleRecord) -> Result<(), Error> {
+        self.arm_in_rounds(core, Choice::Later, record)
+    }
+
+    /// In the stopped world: remembers what is still open of those, without arming it.
+    pub(super) fn look_at_old<E: Embedder>(&self, core: &Core<E>) {
+        self.barrier.look(Arming { core, owned: Choice::All, fresh: Choice::Later });
+    }
 }
 
 impl<E: Embedder> Keeper<E> for Preimage<'_> {
@@ -45,12 +73,15 @@ struct Arming<'a, E> {
     core: &'a Core<E>,
     /// What is done with a block that a thread is at work in: before the pause it would trap on the pages it is about to fill.
     owned: Choice,
+    /// What is done with a block that holds young objects only.
+    fresh: Choice,
 }
 
 impl<E: Embedder> Round for Arming<'_, E> {
     fn choose(&mut self, chunk: u32) -> Choice {
         match self.core.blocks.get(BlockIndex(chunk)) {
             BlockState::Free => Choice::Nothing,
+            _ if self.fresh != Choice::All && self.core.traced.is_fresh(BlockIndex(chunk)) => self.fresh,
             BlockState::Owned | BlockState::Sweeping => self.owned,
             _ => Choice::All,
         }
@@ -62,17 +93,8 @@ impl<E: Embedder> Round for Arming<'_, E> {
 }
 
 impl<E: Embedder> Frozen<E> for Preimage<'_> {
-    /// Arms what is dirty, and then what was written meanwhile, until there is little left for the pause.
     fn prepare(&self, core: &Core<E>, record: &mut CycleRecord) -> Result<(), Error> {
-        while record.rounds < ROUNDS {
-            let armed = self.barrier.arm_round(Arming { core, owned: Choice::Later })?;
-            record.rounds += 1;
-            record.armed_pages += u64::from(armed);
-            if armed < FEW_PAGES {
-                break;
-            }
-        }
-        Ok(())
+        self.arm_in_rounds(core, Choice::All, record)
     }
 
     fn fork<'a>(
@@ -83,12 +105,11 @@ impl<E: Embedder> Frozen<E> for Preimage<'_> {
         record: &mut CycleRecord,
     ) -> Result<Worker<'a>, Error> {
         let arming = Instant::now();
-        let armed = self.barrier.begin_snapshot(Arming { core, owned: Choice::All });
+        let armed = self.barrier.begin_snapshot(Arming { core, owned: Choice::All, fresh: Choice::All });
         record.arm_ms = ms(arming.elapsed());
         record.armed_in_pause = armed?;
 
         let forking = Instant::now();
-        begin_marking(core, record);
         let (scope, roots) = (record.scope, core.roots.lock());
         // SAFETY: the world is stopped and the snapshot has begun. Marking allocates nothing and locks nothing; the
         // roots, whose lock is held here, are as they were at the fork.

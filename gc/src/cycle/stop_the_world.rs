@@ -22,6 +22,7 @@ impl<E: Embedder> Keeper<E> for StopTheWorld {
             record.scope = Scope::Full;
         }
         let (world, start) = stop(core, record);
+        begin_marking(core, record);
         let tally = mark_stopped(core, &world, record, self.because.clone());
         enter_pause(record, start);
         drop(world);
@@ -29,7 +30,7 @@ impl<E: Embedder> Keeper<E> for StopTheWorld {
     }
 }
 
-/// Marks in a world that is stopped, where the threads' blocks are retired.
+/// Marks in a world that is stopped, after marking has begun.
 pub(super) fn mark_stopped<E: Embedder>(
     core: &Core<E>,
     world: &StoppedWorld<'_>,
@@ -39,7 +40,6 @@ pub(super) fn mark_stopped<E: Embedder>(
     record.snapshot = Snapshot::StopTheWorld;
     record.fallback = fallback;
     let start = Instant::now();
-    begin_marking(core, record);
     // SAFETY: the world is stopped until after the marking.
     let tally = unsafe { mark_all(core, &Live::new(), record.scope, &core.roots.lock(), world.threads()) };
     record.mark_ms = ms(start.elapsed());

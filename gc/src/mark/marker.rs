@@ -9,6 +9,7 @@ use crate::metadata::{Living, Meta};
 use crate::roots::RootVisitor;
 use crate::space::BlockState;
 use crate::unit::{BLOCK_GRANULES, BlockIndex, GRANULE, Granules, SMALL_MAX};
+use palimpsest_runtime::sys::clock;
 use palimpsest_runtime::{Address, PAGE_SIZE, PageIndex};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -23,7 +24,7 @@ const BATCH: usize = 64;
 const PIECE: Granules = Granules::for_bytes(SMALL_MAX);
 
 /// Objects scanned between two signs of life.
-const SIGN: u64 = 4096;
+const SIGN: u64 = 1024;
 
 /// Granules of a page.
 const PAGE_GRANULES: usize = PAGE_SIZE / GRANULE;
@@ -85,6 +86,9 @@ pub(crate) struct Marker<'a, E, S> {
     spare: Option<PacketIndex>,
     tally: Tally,
     scanned: u64,
+    /// When to stop, on the monotonic clock in nanoseconds, and whether that moment has come.
+    deadline: Option<u64>,
+    late: bool,
 }
 
 impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
@@ -103,6 +107,40 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             spare: None,
             tally: Tally::default(),
             scanned: 0,
+            deadline: None,
+            late: false,
+        }
+    }
+
+    /// The same, but one that stops marking at a moment of the monotonic clock, in nanoseconds.
+    pub(crate) fn until(core: &'a Core<E>, source: &'a S, deadline: u64) -> Self {
+        Self { deadline: Some(deadline), ..Self::new(core, source) }
+    }
+
+    /// Whether it has stopped before all was marked.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late
+    }
+
+    /// Passes on all that it knows and has not scanned, to whoever goes on.
+    pub(crate) fn hand_over(&mut self) {
+        for k in 0..AHEAD {
+            let waiting = std::mem::replace(&mut self.discovered[k], 0);
+            if waiting != 0 {
+                self.mark(waiting - 1);
+            }
+            let entry = std::mem::replace(&mut self.fetched[k], Entry::NONE);
+            if entry != Entry::NONE {
+                self.push(entry);
+            }
+        }
+        if let Some(packet) = self.packet.take() {
+            if self.len > 0 {
+                self.core.packets.put_full(packet, self.len);
+            } else {
+                self.core.packets.put_empty(packet);
+            }
+            self.len = 0;
         }
     }
 
@@ -114,10 +152,12 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     /// Marks until nothing reachable from what was visited is left.
     pub(crate) fn drain(&mut self) {
         loop {
-            while let Some(entry) = self.next_entry() {
+            while !self.late
+                && let Some(entry) = self.next_entry()
+            {
                 self.scan(entry);
             }
-            if !self.rescan() {
+            if self.late || !self.rescan() {
                 return;
             }
         }
@@ -138,6 +178,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     fn now_and_then(&mut self) {
         self.core.record.advance();
         self.take_weak_reads();
+        self.late = self.deadline.is_some_and(|deadline| clock::monotonic_ns() >= deadline);
     }
 
     /// Takes what was read through weak references. Whether there was any.
@@ -309,7 +350,9 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     /// For a cycle of the young: discovers what old objects refer to that may have been written to since the last snapshot.
     pub(crate) fn visit_remembered(&mut self) {
         let mut at = 0;
-        while let Some(page) = self.core.remembered.next(at) {
+        while !self.late
+            && let Some(page) = self.core.remembered.next(at)
+        {
             self.visit_page(page);
             // Packets hold what one page refers to, and what that reaches, and not what all do.
             self.drain();

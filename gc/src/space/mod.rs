@@ -30,7 +30,7 @@ use palimpsest_runtime::Bytes;
 use palimpsest_runtime::sys::lock::Mutex;
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 /// A block with less free room than this is left alone until the next cycle: opening its pages costs more than the room
 /// is worth.
@@ -70,6 +70,9 @@ impl Budget {
 pub struct Space {
     first: BlockIndex,
     inner: Mutex<Inner>,
+    /// Blocks, counted from the first, that were empty at the last snapshot and have been taken since: all their objects are
+    /// young. Read without the lock.
+    fresh: Vec<AtomicU8>,
 }
 
 #[derive(Debug)]
@@ -132,7 +135,8 @@ impl Space {
             sweeps: 0,
             young: vec![0; blocks.div_ceil(64) as usize],
         };
-        Self { first, inner: Mutex::new(inner) }
+        let fresh = (0..blocks).map(|_| AtomicU8::new(0)).collect();
+        Self { first, inner: Mutex::new(inner), fresh }
     }
 
     /// A swept block with room among its objects.
@@ -157,6 +161,7 @@ impl Space {
         };
         inner.used_end = inner.used_end.max(block.0 + 1);
         inner.set_young(block.0 - self.first.0, true);
+        self.fresh[(block.0 - self.first.0) as usize].store(1, Relaxed);
         table.set(block, BlockState::Owned);
         Some(Taken { block, recycled: false, sweeps: inner.sweeps })
     }
@@ -206,6 +211,19 @@ impl Space {
         None
     }
 
+    /// Whether the block was empty at the last snapshot and has been taken since.
+    pub fn is_fresh(&self, block: BlockIndex) -> bool {
+        self.fresh[(block.0 - self.first.0) as usize].load(Relaxed) != 0
+    }
+
+    /// At a snapshot: what is in use holds older objects from now on.
+    pub fn age(&self) {
+        let used = self.inner.lock().used_end - self.first.0;
+        for fresh in &self.fresh[..used as usize] {
+            fresh.store(0, Relaxed);
+        }
+    }
+
     /// Takes a swept block back, for whoever needs it.
     pub fn put_swept(&self, block: BlockIndex, swept: Swept, table: &BlockTable, budget: &Budget) {
         let mut inner = self.inner.lock();
@@ -246,6 +264,9 @@ impl Space {
         };
         let head = BlockIndex(self.first.0 + k);
         let pristine = head.0 >= inner.used_end;
+        for fresh in &self.fresh[k as usize..(k + blocks) as usize] {
+            fresh.store(1, Relaxed);
+        }
         record(head);
         table.set_large(head, size);
         inner.large.push(head);

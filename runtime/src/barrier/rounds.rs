@@ -67,6 +67,30 @@ impl Barrier {
     }
 }
 
+impl Barrier {
+    /// The same in a stopped world without arming anything: tells `round` what is open in the dirty chunks of which all is
+    /// chosen. They stay open and dirty.
+    pub fn look(&self, mut round: impl Round) {
+        self.settle();
+        let result = self.dirty.drain(|chunk| {
+            let choice = round.choose(chunk);
+            if choice == Choice::All {
+                let armed =
+                    |page: &PageIndex| self.word(*page).load(Ordering::Acquire) == PageWord::ARMED.raw();
+                let pages = PageRange::new(chunk * CHUNK_PAGES, (chunk + 1) * CHUNK_PAGES);
+                for page in pages.iter().filter(|page| !armed(page)) {
+                    round.written(PageRange::new(page.0, page.0 + 1));
+                }
+            }
+            if choice != Choice::Nothing {
+                self.dirty.mark_chunk(chunk);
+            }
+            Ok::<_, std::convert::Infallible>(())
+        });
+        let Ok(()) = result;
+    }
+}
+
 /// Pages next to each other that are `Arming` and wait to be protected by one call.
 struct Run<'a, R: Round> {
     barrier: &'a Barrier,
