@@ -1,6 +1,6 @@
 //! What all parts of one heap share: the tables, the spaces, the threads, and where the current cycle stands.
 
-use crate::cycle::mailbox::Mailbox;
+use crate::cycle::mailbox::{Mailbox, Wanted};
 use crate::embedder::Embedder;
 use crate::error::Error;
 use crate::kind::{Kind, Layout};
@@ -372,7 +372,7 @@ impl<E: Embedder> Core<E> {
         let allocated = self.allocated.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         if allocated >= self.next_cycle_at.load(Ordering::Relaxed) {
             self.next_cycle_at.store(u64::MAX, Ordering::Relaxed);
-            self.mailbox.request(false);
+            self.mailbox.request(Wanted::Any);
         }
     }
 

@@ -5,7 +5,7 @@
 //! ([`Mutator::alloc_large`]), a heap at its limit ([`Mutator::make_room`]).
 
 use crate::core::Core;
-use crate::cycle::mailbox::Ticket;
+use crate::cycle::mailbox::{Ticket, Wanted};
 use crate::embedder::Embedder;
 use crate::error::{Error, OutOfMemory};
 use crate::heap::Heap;
@@ -202,19 +202,19 @@ impl<E: Embedder> Mutator<E> {
     /// followed by another.
     pub fn collect(&mut self) -> CycleRecord {
         self.heap.look_around("Mutator::collect");
-        self.cycle(true, Ledger::last_full)
+        self.cycle(Wanted::Full, Ledger::last_full)
     }
 
     /// The same for a cycle of the young, or for a full one where there can be none: where the heap does not remember what is
-    /// written, after a cycle that failed, and when the collector finds that a full one is due.
+    /// written, before the first full cycle, and after one that failed.
     pub fn collect_young(&mut self) -> CycleRecord {
         self.heap.look_around("Mutator::collect_young");
-        self.cycle(false, Ledger::last_complete)
+        self.cycle(Wanted::Young, Ledger::last_complete)
     }
 
-    fn cycle(&mut self, full: bool, last: impl Fn(&Ledger) -> Option<CycleRecord>) -> CycleRecord {
+    fn cycle(&mut self, wanted: Wanted, last: impl Fn(&Ledger) -> Option<CycleRecord>) -> CycleRecord {
         loop {
-            let ticket = self.core().mailbox.request(full);
+            let ticket = self.core().mailbox.request(wanted);
             self.wait(ticket);
             let last = last(&self.core().ledger);
             if let Some(record) = last.filter(|record| record.number >= ticket.number()) {
@@ -458,7 +458,7 @@ impl<E: Embedder> Mutator<E> {
         if let Some(last) = self.stress.take() {
             self.wait(last);
         }
-        self.stress = Some(self.core().mailbox.request(false));
+        self.stress = Some(self.core().mailbox.request(Wanted::Any));
     }
 }
 

@@ -17,8 +17,9 @@ struct State {
     ended: u64,
     /// A cycle is wanted that begins after so many have begun.
     wanted: u64,
-    /// The last cycle that is wanted to be a full one.
+    /// The last cycle that is wanted to be a full one; to be one of the young.
     full: u64,
+    young: u64,
     shutdown: bool,
     /// Whether the collector's thread waits for a request.
     idle: bool,
@@ -37,14 +38,26 @@ impl Ticket {
     }
 }
 
+/// What a cycle is asked for.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Wanted {
+    /// Everything that can be reclaimed.
+    Full,
+    /// The young, if that can be.
+    Young,
+    /// Room: how is for the collector to say.
+    Any,
+}
+
 impl Mailbox {
-    /// Asks for a cycle that begins after this call. One that is to be full is; of what scope another is, is for the collector
-    /// to say.
-    pub(crate) fn request(&self, full: bool) -> Ticket {
+    /// Asks for a cycle that begins after this call. One that is to be full is.
+    pub(crate) fn request(&self, wanted: Wanted) -> Ticket {
         let mut state = self.state.lock();
         let number = state.begun + 1;
-        if full {
-            state.full = number;
+        match wanted {
+            Wanted::Full => state.full = number,
+            Wanted::Young => state.young = number,
+            Wanted::Any => {}
         }
         if state.wanted < number {
             state.wanted = number;
@@ -67,9 +80,9 @@ impl Mailbox {
         }
     }
 
-    /// The collector's side: waits for a request and begins the cycle: its number, and whether it has to be full. `None`: the
-    /// heap is going away.
-    pub(crate) fn next(&self) -> Option<(u64, bool)> {
+    /// The collector's side: waits for a request and begins the cycle: its number, and what was asked for. `None`: the heap is
+    /// going away.
+    pub(crate) fn next(&self) -> Option<(u64, Wanted)> {
         let mut state = self.state.lock();
         while (state.wanted <= state.begun || state.forks > 0) && !state.shutdown {
             state.idle = true;
@@ -83,7 +96,14 @@ impl Mailbox {
             return None;
         }
         state.begun += 1;
-        Some((state.begun, state.full >= state.begun))
+        let wanted = if state.full == state.begun {
+            Wanted::Full
+        } else if state.young == state.begun {
+            Wanted::Young
+        } else {
+            Wanted::Any
+        };
+        Some((state.begun, wanted))
     }
 
     /// The collector's side: the cycle has ended.
@@ -169,15 +189,15 @@ mod tests {
     #[test]
     fn a_request_during_a_cycle_is_for_the_next_one() {
         let mailbox = Mailbox::default();
-        let first = mailbox.request(false);
-        assert_eq!(mailbox.request(true), first, "one cycle serves both");
-        assert_eq!(mailbox.next(), Some((1, true)));
+        let first = mailbox.request(Wanted::Young);
+        assert_eq!(mailbox.request(Wanted::Full), first, "one cycle serves both");
+        assert_eq!(mailbox.next(), Some((1, Wanted::Full)));
         assert_eq!(mailbox.current(), Some(first));
-        let second = mailbox.request(false);
+        let second = mailbox.request(Wanted::Any);
         assert!(second > first);
         mailbox.ended();
         mailbox.wait(first);
-        assert_eq!((mailbox.current(), mailbox.next()), (None, Some((2, false))));
+        assert_eq!((mailbox.current(), mailbox.next()), (None, Some((2, Wanted::Any))));
         mailbox.shut_down();
         mailbox.wait(second);
         assert_eq!(mailbox.next(), None);

@@ -83,8 +83,8 @@ impl<E: Embedder> Collector<E> {
         // A collector that panics has found its own state to be wrong, and all threads would wait for it for ever.
         let _stop = StopOnUnwind;
         let core = self.core.clone();
-        while let Some((number, full)) = core.mailbox.next() {
-            let plan = if full { Plan::FULL } else { self.policy.plan() };
+        while let Some((number, wanted)) = core.mailbox.next() {
+            let plan = self.policy.plan(wanted);
             self.cycle(number, plan);
             core.mailbox.ended();
             core.finish_sweep();

@@ -10,6 +10,7 @@
 //!
 //! A cycle of the young with little to do is marked in the pause ([`super::minor`]).
 
+use super::mailbox::Wanted;
 use crate::options::Options;
 use crate::stats::{CycleRecord, Scope};
 use palimpsest_runtime::Bytes;
@@ -91,19 +92,20 @@ impl Policy {
         }
     }
 
-    /// The next cycle, where nobody asks for a full one.
-    pub(super) fn plan(&self) -> Plan {
-        if !self.generations || !self.settled {
+    /// The next cycle, where this is asked for.
+    pub(super) fn plan(&self, wanted: Wanted) -> Plan {
+        if !self.generations || !self.settled || wanted == Wanted::Full {
             return Plan::FULL;
         }
         if self.stress {
+            let is_due = self.since_full >= STRESS_YOUNG && wanted == Wanted::Any;
             let young = Plan { scope: Scope::Young, in_pause: self.since_full % 2 == 1 };
-            return if self.since_full >= STRESS_YOUNG { Plan::FULL } else { young };
+            return if is_due { Plan::FULL } else { young };
         }
         let room = self.limit.0.saturating_sub(self.full.0) / 2;
         let allowed = self.full.max(Options::MIN_HEADROOM).0.min(room);
         let grown = self.live.0.saturating_sub(self.full.0) >= allowed;
-        if grown || self.prefers_full() {
+        if wanted == Wanted::Any && (grown || self.prefers_full()) {
             return Plan::FULL;
         }
         Plan { scope: Scope::Young, in_pause: self.work <= LITTLE && self.wait == 0 }
@@ -149,7 +151,7 @@ impl Policy {
                 self.live = Bytes(self.live.0 + marked as usize);
             }
         }
-        options.headroom(self.live, self.plan().into())
+        options.headroom(self.live, self.plan(Wanted::Any).into())
     }
 }
 
@@ -189,7 +191,7 @@ mod tests {
     /// bytes.
     fn cycle(policy: &mut Policy, allocated: &mut u64, marked_mib: u64, failed: bool) -> Plan {
         *allocated += 100 * MIB;
-        let plan = policy.plan();
+        let plan = policy.plan(Wanted::Any);
         let mut record = CycleRecord::new(1, plan.scope, Snapshot::Preimage);
         (record.marked_bytes, record.marked_objects) = (marked_mib * MIB, marked_mib * MIB / 64);
         record.allocated_bytes = *allocated;
@@ -213,7 +215,7 @@ mod tests {
         let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
         let scopes: Vec<_> = (0..40)
             .map(|_| {
-                let marked = if policy.plan().scope == Scope::Young { 100 } else { 200 };
+                let marked = if policy.plan(Wanted::Any).scope == Scope::Young { 100 } else { 200 };
                 cycle(&mut policy, &mut allocated, marked, false).scope
             })
             .collect();
@@ -226,23 +228,23 @@ mod tests {
         let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
         cycle(&mut policy, &mut allocated, 100, false);
         cycle(&mut policy, &mut allocated, 100, false);
-        assert_eq!(policy.plan().scope, Scope::Full, "it has doubled");
+        assert_eq!(policy.plan(Wanted::Any).scope, Scope::Full, "it has doubled");
         cycle(&mut policy, &mut allocated, 300, false);
         for _ in 0..3 {
             assert_eq!(cycle(&mut policy, &mut allocated, 100, false).scope, Scope::Young);
         }
-        assert_eq!(policy.plan().scope, Scope::Full);
+        assert_eq!(policy.plan(Wanted::Any).scope, Scope::Full);
     }
 
     #[test]
     fn little_work_is_done_in_the_pause() {
         let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
         cycle(&mut policy, &mut allocated, 100, false);
-        assert!(policy.plan().in_pause, "it is tried");
+        assert!(policy.plan(Wanted::Any).in_pause, "it is tried");
         cycle(&mut policy, &mut allocated, 20, false);
-        assert!(!policy.plan().in_pause);
+        assert!(!policy.plan(Wanted::Any).in_pause);
         cycle(&mut policy, &mut allocated, 0, false);
-        assert!(policy.plan().in_pause);
+        assert!(policy.plan(Wanted::Any).in_pause);
     }
 
     #[test]
@@ -251,7 +253,7 @@ mod tests {
         cycle(&mut policy, &mut allocated, 100, false);
         let mut tries = Vec::new();
         for k in 0..30 {
-            let plan = policy.plan();
+            let plan = policy.plan(Wanted::Any);
             if plan.in_pause {
                 tries.push(k);
             }
@@ -270,7 +272,7 @@ mod tests {
         cycle(&mut policy, &mut allocated, 200, false);
         assert_eq!(cycle(&mut policy, &mut allocated, 40, false).scope, Scope::Young);
         assert_eq!(cycle(&mut policy, &mut allocated, 10, false).scope, Scope::Young);
-        assert_eq!(policy.plan(), Plan::FULL);
+        assert_eq!(policy.plan(Wanted::Any), Plan::FULL);
     }
 
     #[test]
@@ -278,15 +280,15 @@ mod tests {
         let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
         cycle(&mut policy, &mut allocated, 200, false);
         assert_eq!(cycle(&mut policy, &mut allocated, 0, true).scope, Scope::Young);
-        assert_eq!(policy.plan(), Plan::FULL);
+        assert_eq!(policy.plan(Wanted::Any), Plan::FULL);
         cycle(&mut policy, &mut allocated, 200, false);
-        assert_eq!(policy.plan().scope, Scope::Young);
+        assert_eq!(policy.plan(Wanted::Any).scope, Scope::Young);
 
         let mut policy = Policy::new(&options(), false);
         cycle(&mut policy, &mut allocated, 200, false);
-        assert_eq!(policy.plan(), Plan::FULL);
+        assert_eq!(policy.plan(Wanted::Any), Plan::FULL);
         let mut policy = Policy::new(&Options { young: false, ..options() }, true);
         cycle(&mut policy, &mut allocated, 200, false);
-        assert_eq!(policy.plan(), Plan::FULL);
+        assert_eq!(policy.plan(Wanted::Any), Plan::FULL);
     }
 }
