@@ -14,7 +14,7 @@ use crate::space::{BlockState, BlockTable, Budget, Space, Swept, Taken, sweep_bl
 use crate::stats::{Ledger, Scope};
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE, Geometry, Granules};
 use crate::weak::{WeakReads, WeakTables};
-use palimpsest_runtime::barrier::{Barrier, Contents, Tracker};
+use palimpsest_runtime::barrier::{Barrier, Contents, Tracker, Use};
 use palimpsest_runtime::host_fork::{Group, Home, stop_without_heap};
 use palimpsest_runtime::ladder::{Footing, Rung};
 use palimpsest_runtime::mapping::{HeapMapping, Region};
@@ -278,6 +278,7 @@ impl<E: Embedder> Core<E> {
             // No block is freed while a snapshot is active: what is free now was free then.
             let contents = if taken.recycled { Contents::Objects } else { Contents::Nothing };
             barrier.open(taken.block.pages(), contents);
+            barrier.label(taken.block.0, Use::Allocation);
         }
     }
 
@@ -355,9 +356,11 @@ impl<E: Embedder> Core<E> {
 
     /// Takes a thread's block away from it. May be called by the collector for a stopped thread.
     pub(crate) fn retire(&self, run: &mut Run, leaf: bool) {
-        if let Some(taken) = run.give_up()
-            && self.space(leaf).retire(taken, &self.blocks)
-        {
+        let Some(taken) = run.give_up() else { return };
+        if let Some(barrier) = self.barrier.as_ref().filter(|_| !leaf) {
+            barrier.label(taken.block.0, Use::Small);
+        }
+        if self.space(leaf).retire(taken, &self.blocks) {
             self.sweep(taken.block);
         }
     }

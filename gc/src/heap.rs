@@ -95,6 +95,13 @@ impl<E: Embedder> Heap<E> {
                 stats.degraded = Some(BROKEN.into());
             }
             stats.trapped_pages = counts.trapped;
+            stats.traps_between = counts.traps.between;
+            stats.traps_in_snapshot = counts.traps.in_snapshot;
+            stats.traps_small = counts.traps.small;
+            stats.traps_allocation = counts.traps.allocation;
+            stats.traps_large = counts.traps.large;
+            stats.traps_recurrent = counts.traps.recurrent;
+            stats.traps_neighbouring = counts.traps.neighbouring;
             stats.opened_pages = counts.opened;
             stats.preimages = counts.preimages;
             stats.pool_stalls = counts.stalls;

@@ -15,9 +15,9 @@ use crate::local::{Local, LocalPtr};
 use crate::space::{Space, Taken};
 use crate::stats::{CycleRecord, Ledger};
 use crate::unit::{BLOCK, BLOCK_GRANULES, GRANULE, Granules, SMALL_MAX};
-use palimpsest_runtime::barrier::Contents;
+use palimpsest_runtime::barrier::{Contents, Use};
 use palimpsest_runtime::mutator::MutatorState;
-use palimpsest_runtime::{Address, Bytes, PAGE_SIZE, PageRange};
+use palimpsest_runtime::{Address, Bytes, CHUNK_PAGES, PAGE_SIZE, PageRange};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -403,7 +403,10 @@ impl<E: Embedder> Mutator<E> {
                 if !leaf && let Some(barrier) = &core.barrier {
                     let first = head.pages().start.0;
                     // Free blocks were free when the snapshot was taken.
-                    barrier.open(PageRange::new(first, first + (len / PAGE_SIZE) as u32), Contents::Nothing);
+                    let pages = PageRange::new(first, first + (len / PAGE_SIZE) as u32);
+                    barrier.open(pages, Contents::Nothing);
+                    (head.0..pages.end.0.div_ceil(CHUNK_PAGES))
+                        .for_each(|chunk| barrier.label(chunk, Use::Large));
                 }
                 if zeroed && !pristine {
                     // SAFETY: the new object's own pages, open, with nothing in them that anyone needs.

@@ -214,6 +214,20 @@ pub struct Stats {
     pub pause_total_ms: f64,
     /// Writes that trapped.
     pub trapped_pages: u64,
+    /// Those between snapshots, which save nothing.
+    pub traps_between: u64,
+    /// Those in snapshots.
+    pub traps_in_snapshot: u64,
+    /// Those in blocks of small objects.
+    pub traps_small: u64,
+    /// Those in blocks that a thread was allocating in.
+    pub traps_allocation: u64,
+    /// Those in large objects.
+    pub traps_large: u64,
+    /// Those on pages that had trapped since the snapshot before the last as well.
+    pub traps_recurrent: u64,
+    /// Those on pages next to one that had trapped since the last snapshot.
+    pub traps_neighbouring: u64,
     /// Pages that were opened in bulk, without a trap.
     pub opened_pages: u64,
     /// Pre-images stored.
@@ -266,6 +280,18 @@ impl fmt::Display for Stats {
             f,
             "pages: {} trapped, {} opened in bulk, {} pre-images, {} waits for room ({:.1} ms)",
             self.trapped_pages, self.opened_pages, self.preimages, self.pool_stalls, self.pool_stalled_ms
+        )?;
+        writeln!(
+            f,
+            "traps: {} between snapshots, {} in them; {} on small objects, {} in allocation, {} on large objects; {} \
+             recurrent, {} neighbouring",
+            self.traps_between,
+            self.traps_in_snapshot,
+            self.traps_small,
+            self.traps_allocation,
+            self.traps_large,
+            self.traps_recurrent,
+            self.traps_neighbouring
         )?;
         writeln!(
             f,
@@ -425,6 +451,13 @@ impl Ledger {
             pause_max_ms: t.pauses.max() as f64 / 1000.0,
             pause_total_ms: t.pause_total_ms,
             trapped_pages: 0,
+            traps_between: 0,
+            traps_in_snapshot: 0,
+            traps_small: 0,
+            traps_allocation: 0,
+            traps_large: 0,
+            traps_recurrent: 0,
+            traps_neighbouring: 0,
             opened_pages: 0,
             preimages: 0,
             pool_stalls: 0,

@@ -37,6 +37,7 @@
 //! The states are the same over shared and over private memory, and so is what a mutator sees of them. Only over shared
 //! memory can a worker look at the live page; private memory it inherits, frozen by the kernel.
 
+mod causes;
 pub mod delivery;
 mod dirty;
 pub mod epoch;
@@ -71,6 +72,7 @@ pub(crate) mod around_fork {
     }
 }
 
+pub use causes::{Traps, Use};
 pub use delivery::{Delivery, DeliveryKind};
 pub use pool::Pool;
 pub use registry::MAX_BARRIERS;
@@ -83,6 +85,7 @@ use crate::sys::event::Event;
 use crate::sys::uffd::Door;
 use crate::sys::{Errno, futex, process};
 use crate::unit::{Bytes, PAGE_SIZE, PageIndex, PageRange};
+use causes::Causes;
 use dirty::DirtyMap;
 use epoch::Epoch;
 use pins::Pins;
@@ -112,6 +115,8 @@ pub enum Contents {
 pub struct Counts {
     /// Writes that trapped.
     pub trapped: u64,
+    /// The same by cause.
+    pub traps: Traps,
     /// Pages whose pre-image was stored.
     pub preimages: u64,
     /// Pages that were opened in bulk, without a trap.
@@ -149,6 +154,7 @@ pub struct Barrier {
     /// How many calls have armed pages.
     armings: AtomicU32,
     counters: Counters,
+    causes: Causes,
     /// Raised for the collector: the pool is exhausted, or the barrier broke.
     control: Event,
 }
@@ -179,6 +185,7 @@ impl Barrier {
             handlers: Epoch::new(),
             armings: AtomicU32::new(0),
             counters: Counters::default(),
+            causes: Causes::new(pages)?,
             control: Event::new().map_err(|errno| Error::denied("creating an eventfd", errno))?,
             delivery: delivery::make(delivery, door, &heap)?,
             heap,
@@ -211,6 +218,12 @@ impl Barrier {
         self.dirty.mark(pages);
     }
 
+    /// Labels a chunk with what it is used for from now on, for [`Counts::traps`]. At first all are [`Use::Small`].
+    #[inline]
+    pub fn label(&self, chunk: u32, to: Use) {
+        self.causes.label(chunk, to);
+    }
+
     /// Begins to keep the snapshot, in a stopped world: arms the dirty pages that `round` names, as
     /// [`Barrier::arm_round`] does, and from now on the first write to an armed page stores its pre-image. Returns how many
     /// pages were armed. `round` names every chunk that holds an object of the snapshot. The pre-images of pinned pages are
@@ -227,6 +240,7 @@ impl Barrier {
     /// Where the kernel refuses to protect, or the pool has no room for the pinned pages. There is no snapshot then.
     pub fn begin_snapshot(&self, mut round: impl Round) -> Result<u32, Error> {
         debug_assert_eq!(self.pool.used(), 0);
+        self.causes.next_period();
         // Pairs with the load in `trap`.
         self.phase.store(Phase::Snapshot as u32, Ordering::SeqCst);
         self.settle();
@@ -372,6 +386,7 @@ impl Barrier {
         let c = &self.counters;
         Counts {
             trapped: get(&c.trapped),
+            traps: self.causes.traps(),
             preimages: get(&c.preimages),
             opened: get(&c.opened),
             stalls: get(&c.stalls),

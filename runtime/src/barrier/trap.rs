@@ -56,11 +56,11 @@ impl Barrier {
                 PageWord::ARMED => {
                     let reach = self.delivery.reach(page);
                     if reach.len() > 1 {
-                        self.counters.trapped.fetch_add(1, Ordering::Relaxed);
+                        self.count(page);
                         return self.resolve_all(reach);
                     }
                     if self.take(word) {
-                        self.counters.trapped.fetch_add(1, Ordering::Relaxed);
+                        self.count(page);
                         return self.resolve(page, word);
                     }
                 }
@@ -88,6 +88,12 @@ impl Barrier {
                 }
             }
         }
+    }
+
+    #[inline]
+    fn count(&self, page: PageIndex) {
+        self.counters.trapped.fetch_add(1, Ordering::Relaxed);
+        self.causes.count(page, self.in_snapshot());
     }
 
     #[cold]
