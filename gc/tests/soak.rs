@@ -116,12 +116,8 @@ impl<'a> Thread<'a> {
         for (k, expected) in shadow.iter().enumerate() {
             m.poll();
             // SAFETY: what the table refers to is live.
-            assert_eq!(
-                unsafe { seen(slot(k).read()) },
-                *expected,
-                "thread {:#x}, slot {k}",
-                self.number >> 40
-            );
+            let found = unsafe { seen(slot(k).read()) };
+            assert_eq!(found, *expected, "thread {:#x}, slot {k}", self.number >> 40);
         }
         operations
     }
