@@ -18,6 +18,8 @@ fn wrong_arguments_exit_with_2_and_say_which() {
         ("graph 1 5000 --rung preimage/async", "afterwards"),
         ("graph 1 5000 --rung preimage/signal/window", "user-call, call or device"),
         ("graph 1 5000 --heap-limit 0", "--heap-limit"),
+        ("graph 1 5000 --gc limt=1G", "did you mean `limit`?"),
+        ("graph 1 5000 --gc cycle-every=0", "at least 64K"),
     ] {
         let output = workload(arguments);
         assert_eq!(output.status.code(), Some(2), "`{arguments}`");
@@ -44,8 +46,12 @@ fn help_explains_each_workload() {
         "user-call",
         "device",
         "PALIMPSEST_RUNG",
+        "PALIMPSEST_OPTIONS",
     ] {
         assert!(text.contains(word), "{word}, of --rung");
+    }
+    for option in palimpsest::options::all() {
+        assert!(text.contains(&format!("{}={}", option.name, option.value)), "{}", option.name);
     }
 }
 
@@ -65,7 +71,11 @@ fn log_has_its_own_stream() {
     let mut lines = log.lines();
     assert!(lines.next().is_some_and(|line| line.starts_with("rung ")), "the rung comes first: {log}");
     assert!(lines.next().is_some_and(|line| line.starts_with("cycle ")), "cycles are logged: {log}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 1, "the result alone");
+    assert!(lines.last().is_some_and(|line| line.starts_with("pauses: ")), "and how they were: {log}");
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the result alone");
+    for figure in ["pause_p50_ms", "pause_p90_ms", "pause_p99_ms", "pause_p999_ms", "pause_max_ms"] {
+        assert!(result["gc"][figure].is_f64(), "{figure}");
+    }
 }
 
 #[test]
@@ -74,6 +84,7 @@ fn rung_is_named_by_option_or_environment() {
         ("--rung stw", "", "stw, forced by the program"),
         ("--rung stw/none", "nonsense", "stw, forced by the program"),
         ("", "stw", "stw, forced by PALIMPSEST_RUNG"),
+        ("--gc rung=stw", "forkcow", "stw, forced by the program"),
     ] {
         let output = workload_with(&format!("binarytrees 8 1 {option}"), &[("PALIMPSEST_RUNG", variable)]);
         assert!(output.status.success(), "{}", errors(&output));

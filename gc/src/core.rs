@@ -3,6 +3,7 @@
 use crate::cycle::mailbox::{Mailbox, Wanted};
 use crate::embedder::Embedder;
 use crate::error::Error;
+use crate::events::{Events, Reason};
 use crate::kind::{Kind, Layout};
 use crate::local::{LocalPtr, Run};
 use crate::mark::Packets;
@@ -82,6 +83,7 @@ pub(crate) struct Core<E> {
     /// Raised when the heap goes away, for a collector that waits for a worker.
     pub(crate) control: Event,
     pub(crate) ledger: Ledger,
+    pub(crate) events: Events,
     /// Bytes allocated since the heap was made, counted when a thread leaves a run.
     pub(crate) allocated: AtomicU64,
     /// [`Core::allocated`] at which the next cycle begins; `u64::MAX` once it has been asked for.
@@ -104,6 +106,7 @@ impl<E: Embedder> Core<E> {
         options: Options,
         footing: Footing,
         ledger: Ledger,
+        events: Events,
         group: Group,
     ) -> Result<Self, Error> {
         static HEAPS: AtomicU64 = AtomicU64::new(0);
@@ -137,6 +140,7 @@ impl<E: Embedder> Core<E> {
             control: Event::new()
                 .map_err(|errno| palimpsest_runtime::Error::denied("creating an eventfd", errno))?,
             ledger,
+            events,
             allocated: AtomicU64::new(0),
             next_cycle_at: AtomicU64::new(options.first_cycle_at().0 as u64),
             stress_left: AtomicUsize::new(options.stress.unwrap_or(0) as usize),
@@ -375,7 +379,7 @@ impl<E: Embedder> Core<E> {
         let allocated = self.allocated.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         if allocated >= self.next_cycle_at.load(Ordering::Relaxed) {
             self.next_cycle_at.store(u64::MAX, Ordering::Relaxed);
-            self.mailbox.request(Wanted::Any);
+            self.mailbox.request(Wanted::Any, Reason::Allocation);
         }
     }
 

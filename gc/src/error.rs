@@ -1,6 +1,7 @@
 //! What can go wrong, for the embedder.
 
 use crate::kind::Kind;
+use crate::options::OptionError;
 use palimpsest_runtime::Bytes;
 
 /// Why a heap could not be made or used as asked.
@@ -16,12 +17,9 @@ pub enum Error {
         Kind::LAYOUTS
     )]
     TooManyLayouts,
-    /// The heap limit is too small to be used.
-    #[error("a heap limit of {0} is too small: {1} is the least")]
-    LimitTooSmall(Bytes, Bytes),
-    /// The heap limit is larger than a heap can be.
-    #[error("a heap limit of {0} is too large: {1} is the most")]
-    LimitTooLarge(Bytes, Bytes),
+    /// An option is unknown, or does not take its value.
+    #[error(transparent)]
+    Option(#[from] OptionError),
     /// The collector's thread could not be started.
     #[error("starting the collector thread failed: {0}")]
     Thread(String),

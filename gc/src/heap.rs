@@ -4,27 +4,23 @@ use crate::core::Core;
 use crate::cycle::Collector;
 use crate::embedder::Embedder;
 use crate::error::Error;
+use crate::events::{Events, Listener, OnCycle};
+use crate::histogram::Histogram;
 use crate::host_fork::HostFork;
 use crate::kind::{Kind, Layout};
 use crate::mutator::{Mutator, StackScan};
-use crate::options::{Chaos, Options};
+use crate::options::{self, Given, Options, Row, Source, Value};
 use crate::roots::{AsRoots, Handle, RootRange, RootSet, Roots};
-use crate::stats::{CycleRecord, Ledger, Listener, Stats};
+use crate::stats::{CycleRecord, Ledger, Stats};
 use palimpsest_runtime::host_fork::{self, Group};
-use palimpsest_runtime::ladder::{self, By, Ladder, Wish};
+use palimpsest_runtime::ladder::{self, Ladder, Wish};
 use palimpsest_runtime::sys::lock::Mutex;
-use palimpsest_runtime::sys::{limits, process};
+use palimpsest_runtime::sys::process;
 use palimpsest_runtime::{Address, Bytes};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-
-/// The smallest heap limit: a few blocks for each of a few threads.
-const LEAST_LIMIT: Bytes = Bytes::mib(1);
-
-/// The largest: pages and blocks are counted in 32 bits.
-const MOST_LIMIT: Bytes = Bytes::mib(4 << 20);
 
 /// What is said of a heap whose barrier had to be given up.
 pub(crate) const BROKEN: &str =
@@ -45,8 +41,8 @@ struct Inner<E: Embedder> {
 impl<E: Embedder> Heap<E> {
     /// Begins to make a heap.
     pub fn builder(embedder: E) -> HeapBuilder<E> {
-        let limit = Bytes(limits::physical_memory().0 / 2);
-        HeapBuilder { embedder, options: Options::new(limit), listener: None }
+        let options = Options::new(options::default_limit());
+        HeapBuilder { embedder, options, given: Given::default(), listeners: Vec::new() }
     }
 
     /// Defines which words of objects of a new kind are references. For objects without a header; those with one tell
@@ -123,6 +119,25 @@ impl<E: Embedder> Heap<E> {
     /// The most that the heap may use.
     pub fn limit(&self) -> Bytes {
         self.core().options.limit
+    }
+
+    /// The options that the heap was made with and that are not as they would be by themselves, as a string for
+    /// [`HeapBuilder::options`]: `limit=512M,cycle-every=64M`. Wherever they came from.
+    pub fn options(&self) -> String {
+        self.core().options.to_string()
+    }
+
+    /// All pauses so far, each as the mutators saw it: from the request to stop until they ran again.
+    pub fn pauses(&self) -> Histogram {
+        self.core().must_be_ours("Heap::pauses");
+        self.core().ledger.pauses()
+    }
+
+    /// The first part of each pause: from the request to stop until all threads had stopped. Where these are long, some thread
+    /// seldom polls.
+    pub fn stops(&self) -> Histogram {
+        self.core().must_be_ours("Heap::stops");
+        self.core().ledger.stops()
     }
 
     /// The embedder this heap was made with.
@@ -230,15 +245,33 @@ impl<E> fmt::Debug for Core<E> {
 pub struct HeapBuilder<E> {
     embedder: E,
     options: Options,
-    listener: Option<Listener>,
+    given: Given,
+    listeners: Vec<Box<dyn Listener>>,
 }
 
 impl<E: Embedder> HeapBuilder<E> {
+    /// Sets options from a string, as a program has it from its user: `limit=512M,cycle-every=64M,rung=preimage/signal`. The module
+    /// [`options`] says how one is written, and [`options::all`] what there is.
+    ///
+    /// An option that a method of this builder sets, before or after, is left alone. The environment variable
+    /// [`options::VARIABLE`] has such a string too, for options that neither sets; [`HeapBuilder::build`] reads it.
+    ///
+    /// # Errors
+    /// Where an option is unknown or does not take its value; the message says what it takes.
+    pub fn options(mut self, text: &str) -> Result<Self, Error> {
+        self.options.read(&mut self.given, text, Source::Text)?;
+        Ok(self)
+    }
+
+    fn choose<T: Value>(mut self, row: &Row<T>, value: T) -> Self {
+        self.options.choose(&mut self.given, row, value);
+        self
+    }
+
     /// The most memory that objects may occupy, in bytes. By default half of the machine's memory, or of the memory
     /// cgroup's limit. What the collector needs beside it is reported in [`Stats::tables_bytes`].
-    pub fn limit(mut self, bytes: usize) -> Self {
-        self.options.limit = Bytes(bytes);
-        self
+    pub fn limit(self, bytes: usize) -> Self {
+        self.choose(&options::LIMIT, Bytes(bytes))
     }
 
     /// Forces a rung of the ladder: how the heap is kept while it is marked ([`Snapshot`](crate::Snapshot)), and if wanted how writes are
@@ -259,62 +292,54 @@ impl<E: Embedder> HeapBuilder<E> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn rung(mut self, wish: impl Into<Wish>) -> Self {
-        self.options.rung = Some(wish.into());
-        self
+    pub fn rung(self, wish: impl Into<Wish>) -> Self {
+        self.choose(&options::RUNG, wish.into())
     }
 
     /// Starts a cycle at least every so many bytes of allocation. By default a cycle starts when as much has been
     /// allocated as was live after the last one, and 32 MiB at least.
-    pub fn cycle_every(mut self, bytes: usize) -> Self {
-        self.options.cycle_every = Some(Bytes(bytes));
-        self
+    pub fn cycle_every(self, bytes: usize) -> Self {
+        self.choose(&options::CYCLE_EVERY, Bytes(bytes))
     }
 
     /// Whether most cycles look at young objects only, where the heap remembers what is written ([`Scope`](crate::Scope)). By
     /// default they do.
-    pub fn young(mut self, young: bool) -> Self {
-        self.options.young = young;
-        self
+    pub fn young(self, young: bool) -> Self {
+        self.choose(&options::YOUNG, young)
     }
 
     /// The most memory that pre-images may occupy, in bytes; by default half of the heap limit. When it is used up,
     /// writers wait for the cycle for a tenth of a second at most, then the cycle is given up.
-    pub fn preimage_limit(mut self, bytes: usize) -> Self {
-        self.options.preimage_limit = Some(Bytes(bytes));
-        self
+    pub fn preimage_limit(self, bytes: usize) -> Self {
+        self.choose(&options::PREIMAGE_LIMIT, Bytes(bytes))
     }
 
-    /// For tests: starts a cycle every so many allocations, verifies the heap after each cycle and poisons what is freed.
-    pub fn stress(mut self, every_allocations: u64) -> Self {
-        self.options.stress = Some(every_allocations.max(1));
-        self.verify(true).poison(true)
+    /// For tests: starts a cycle every so many allocations. Verifies the heap after each cycle and poisons what is freed, unless
+    /// [`HeapBuilder::verify`] and [`HeapBuilder::poison`] are told otherwise.
+    pub fn stress(self, every_allocations: u64) -> Self {
+        self.choose(&options::STRESS, every_allocations)
     }
 
     /// Verifies the whole heap in the stopped world after every cycle; a heap that is found corrupt ends the process with a
     /// report. Slow: for tests.
-    pub fn verify(mut self, verify: bool) -> Self {
-        self.options.verify = verify;
-        self
+    pub fn verify(self, verify: bool) -> Self {
+        self.choose(&options::VERIFY, verify)
     }
 
     /// Fills the memory of freed small objects with a pattern, so that a use after free is seen.
-    pub fn poison(mut self, poison: bool) -> Self {
-        self.options.poison = poison;
-        self
+    pub fn poison(self, poison: bool) -> Self {
+        self.choose(&options::POISON, poison)
     }
 
     /// For tests: one worker in so many is killed, or stopped, at a random moment.
-    pub fn worker_chaos(mut self, one_in: u32) -> Self {
-        self.options.chaos = Chaos::one_in(one_in);
-        self
+    pub fn worker_chaos(self, one_in: u32) -> Self {
+        self.choose(&options::WORKER_CHAOS, one_in.into())
     }
 
     /// How long a worker may make no progress before it is killed and its cycle fails; 10 seconds by default. It matters
     /// where workers can be stopped from outside, by a debugger or a frozen cgroup.
-    pub fn worker_patience(mut self, patience: std::time::Duration) -> Self {
-        self.options.patience = patience;
-        self
+    pub fn worker_patience(self, patience: std::time::Duration) -> Self {
+        self.choose(&options::WORKER_PATIENCE, patience)
     }
 
     /// For tests of what happens when marking runs out of room: how many packets of references there are.
@@ -324,10 +349,15 @@ impl<E: Embedder> HeapBuilder<E> {
         self
     }
 
-    /// Calls `listener` with every cycle's record, on the collector's thread. That thread has all signals blocked: the
-    /// listener does not write to the heap. The next cycle waits for it.
-    pub fn on_cycle(mut self, listener: impl Fn(&CycleRecord) + Send + Sync + 'static) -> Self {
-        self.listener = Some(Box::new(listener));
+    /// Calls `f` with every cycle's record, on the collector's thread, as a [`Listener`] that hears of nothing else.
+    pub fn on_cycle(self, f: impl Fn(&CycleRecord) + Send + Sync + 'static) -> Self {
+        self.listener(OnCycle(f))
+    }
+
+    /// Has `listener` told of what the collector does. There may be several; they are called in the order in which they were
+    /// added.
+    pub fn listener(mut self, listener: impl Listener + 'static) -> Self {
+        self.listeners.push(Box::new(listener));
         self
     }
 
@@ -340,41 +370,35 @@ impl<E: Embedder> HeapBuilder<E> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn host_fork(mut self, policy: HostFork) -> Self {
-        self.options.host_fork = policy;
-        self
+    pub fn host_fork(self, policy: HostFork) -> Self {
+        self.choose(&options::HOST_FORK, policy)
     }
 
     /// Makes the heap and starts its collector's thread.
     ///
     /// # Errors
-    /// Where a limit does not allow a heap of this size, memory or a thread cannot be had, or a rung is forced that does not
+    /// Where an option has a value that it does not take, a limit does not allow a heap of this size, memory or a thread cannot be had, or a rung is forced that does not
     /// hold. Where none is forced, that there is no write barrier is no error: see [`HeapBuilder::rung`].
     pub fn build(self) -> Result<Heap<E>, Error> {
-        let Self { embedder, options, listener } = self;
-        if options.limit < LEAST_LIMIT {
-            return Err(Error::LimitTooSmall(options.limit, LEAST_LIMIT));
-        }
-        if options.limit > MOST_LIMIT {
-            return Err(Error::LimitTooLarge(options.limit, MOST_LIMIT));
-        }
+        let Self { embedder, mut options, mut given, listeners } = self;
+        let by = options.finish(&mut given, std::env::var_os(options::VARIABLE))?;
         // Address space is cheap, and twice the limit leaves runs of free blocks for large objects.
         let half = Bytes(options.limit.0.saturating_mul(2));
-        let (wish, by) = match options.rung {
-            Some(wish) => (wish, By::Builder),
-            None => ladder::from_environment()?
-                .map_or((Wish::default(), By::Default), |wish| (wish, By::Environment)),
-        };
+        let wish = options.rung.unwrap_or_default();
         let copies = options.host_fork == HostFork::Copy;
         let group = if copies { Group::new() } else { Group::NONE };
+        let events = Events::new(listeners);
         let core = group.with(|| {
             let (footing, ladder) = ladder::climb(wish, by, half, options.preimage_limit())?;
-            let ledger = Ledger::new(ladder, listener);
-            Core::new(embedder, options, footing.clone(), ledger, group).inspect_err(|_| footing.leave())
+            let ledger = Ledger::new(ladder);
+            Core::new(embedder, options, footing.clone(), ledger, events, group)
+                .inspect_err(|_| footing.leave())
         })?;
         let core = Arc::new(core);
         let inner = Inner { core: core.clone(), collector: Mutex::default(), restarting: Mutex::default() };
         inner.start_collector()?;
+        // Nobody has the heap yet who could ask for a cycle.
+        core.events.tell(|listener| listener.heap_made(&core.ledger.ladder));
         if copies {
             let core: Weak<Core<E>> = Arc::downgrade(&core);
             host_fork::copy(core);

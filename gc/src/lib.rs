@@ -63,11 +63,21 @@ struct Readme;
 #[cfg(doctest)]
 struct Guide;
 
+#[doc = include_str!("../../docs/src/events.md")]
+#[cfg(doctest)]
+struct EventsGuide;
+
+#[doc = include_str!("../../docs/src/tuning.md")]
+#[cfg(doctest)]
+struct TuningGuide;
+
 mod core;
 mod cycle;
 mod embedder;
 mod error;
+pub mod events;
 mod heap;
+mod histogram;
 mod host_fork;
 mod kernel_io;
 mod kind;
@@ -75,7 +85,7 @@ mod local;
 mod mark;
 mod metadata;
 mod mutator;
-mod options;
+pub mod options;
 mod remembered;
 mod roots;
 mod space;
@@ -87,6 +97,7 @@ mod weak;
 pub use embedder::{Embedder, PlainPointers};
 pub use error::{Error, OutOfMemory};
 pub use heap::{Heap, HeapBuilder};
+pub use histogram::Histogram;
 pub use host_fork::HostFork;
 pub use kernel_io::KernelIo;
 pub use kind::{Kind, Layout};

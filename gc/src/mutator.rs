@@ -8,6 +8,7 @@ use crate::core::Core;
 use crate::cycle::mailbox::{Ticket, Wanted};
 use crate::embedder::Embedder;
 use crate::error::{Error, OutOfMemory};
+use crate::events::Reason;
 use crate::heap::Heap;
 use crate::kernel_io::KernelIo;
 use crate::kind::Kind;
@@ -202,19 +203,24 @@ impl<E: Embedder> Mutator<E> {
     /// followed by another.
     pub fn collect(&mut self) -> CycleRecord {
         self.heap.look_around("Mutator::collect");
-        self.cycle(Wanted::Full, Ledger::last_full)
+        self.cycle(Wanted::Full, Reason::Explicit, Ledger::last_full)
     }
 
     /// The same for a cycle of the young, or for a full one where there can be none: where the heap does not remember what is
     /// written, before the first full cycle, and after one that failed.
     pub fn collect_young(&mut self) -> CycleRecord {
         self.heap.look_around("Mutator::collect_young");
-        self.cycle(Wanted::Young, Ledger::last_complete)
+        self.cycle(Wanted::Young, Reason::Explicit, Ledger::last_complete)
     }
 
-    fn cycle(&mut self, wanted: Wanted, last: impl Fn(&Ledger) -> Option<CycleRecord>) -> CycleRecord {
+    fn cycle(
+        &mut self,
+        wanted: Wanted,
+        reason: Reason,
+        last: impl Fn(&Ledger) -> Option<CycleRecord>,
+    ) -> CycleRecord {
         loop {
-            let ticket = self.core().mailbox.request(wanted);
+            let ticket = self.core().mailbox.request(wanted, reason);
             self.wait(ticket);
             let last = last(&self.core().ledger);
             if let Some(record) = last.filter(|record| record.number >= ticket.number()) {
@@ -435,18 +441,20 @@ impl<E: Embedder> Mutator<E> {
                 if let Some(current) = self.core().mailbox.current() {
                     self.wait(current);
                 } else {
-                    self.collect();
+                    self.cycle(Wanted::Full, Reason::Limit, Ledger::last_full);
                     return Ok(Attempt::Last);
                 }
                 Ok(Attempt::Second)
             }
             Attempt::Second => {
-                self.collect();
+                self.cycle(Wanted::Full, Reason::Limit, Ledger::last_full);
                 Ok(Attempt::Last)
             }
             Attempt::Last => {
                 let core = self.core();
-                Err(OutOfMemory { requested, used: core.used(), limit: core.options.limit })
+                let error = OutOfMemory { requested, used: core.used(), limit: core.options.limit };
+                core.events.tell(|listener| listener.out_of_memory(&error));
+                Err(error)
             }
         }
     }
@@ -461,7 +469,7 @@ impl<E: Embedder> Mutator<E> {
         if let Some(last) = self.stress.take() {
             self.wait(last);
         }
-        self.stress = Some(self.core().mailbox.request(Wanted::Any));
+        self.stress = Some(self.core().mailbox.request(Wanted::Any, Reason::Stress));
     }
 }
 

@@ -1,11 +1,11 @@
 //! What the collector has done, for people and for programs.
 
+use crate::histogram::Histogram;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::barrier::DeliveryKind;
 use palimpsest_runtime::ladder::{Ladder, Snapshot};
 use palimpsest_runtime::sys::lock::{HoldAcrossFork, Mutex};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// How much a cycle looks at.
@@ -206,8 +206,12 @@ pub struct Stats {
     pub last_trouble: Option<String>,
     /// Collector pauses: half were not longer.
     pub pause_p50_ms: f64,
+    /// Collector pauses: 9 of 10 were not longer.
+    pub pause_p90_ms: f64,
     /// Collector pauses: 99 of 100 were not longer.
     pub pause_p99_ms: f64,
+    /// Collector pauses: 999 of 1000 were not longer.
+    pub pause_p999_ms: f64,
     /// The longest collector pause.
     pub pause_max_ms: f64,
     /// All pauses together.
@@ -273,8 +277,13 @@ impl fmt::Display for Stats {
         }
         writeln!(
             f,
-            "pauses p50 {:.3} ms, p99 {:.3} ms, max {:.3} ms, {:.1} ms in all",
-            self.pause_p50_ms, self.pause_p99_ms, self.pause_max_ms, self.pause_total_ms
+            "pauses p50 {:.3} ms, p90 {:.3} ms, p99 {:.3} ms, p99.9 {:.3} ms, max {:.3} ms, {:.1} ms in all",
+            self.pause_p50_ms,
+            self.pause_p90_ms,
+            self.pause_p99_ms,
+            self.pause_p999_ms,
+            self.pause_max_ms,
+            self.pause_total_ms
         )?;
         writeln!(
             f,
@@ -318,20 +327,17 @@ fn text<S: serde::Serializer>(value: &impl fmt::Display, to: S) -> Result<S::Ok,
     to.collect_str(value)
 }
 
-/// Called with each cycle's record, on the collector's thread.
-pub(crate) type Listener = Box<dyn Fn(&CycleRecord) + Send + Sync>;
-
 /// Where cycles are entered.
 pub(crate) struct Ledger {
     totals: Mutex<Totals>,
-    listener: Option<Listener>,
     pub(crate) ladder: Ladder,
 }
 
 #[derive(Debug)]
 struct Totals {
-    /// Microseconds, to three digits.
-    pauses: hdrhistogram::Histogram<u64>,
+    pauses: Histogram,
+    /// The part of each until all threads had stopped.
+    stops: Histogram,
     pause_total_ms: f64,
     cycles: u64,
     young_cycles: u64,
@@ -350,11 +356,10 @@ struct Totals {
 }
 
 impl Ledger {
-    pub(crate) fn new(ladder: Ladder, listener: Option<Listener>) -> Self {
-        // Three significant digits and the default range are always accepted.
-        let pauses = hdrhistogram::Histogram::new(3).expect("a histogram of three digits");
+    pub(crate) fn new(ladder: Ladder) -> Self {
         let totals = Totals {
-            pauses,
+            pauses: Histogram::new(),
+            stops: Histogram::new(),
             pause_total_ms: 0.0,
             cycles: 0,
             young_cycles: 0,
@@ -369,15 +374,11 @@ impl Ledger {
             last_complete: None,
             last_full: None,
         };
-        Self { totals: Mutex::new(totals), listener, ladder }
+        Self { totals: Mutex::new(totals), ladder }
     }
 
     /// Enters a cycle.
-    pub(crate) fn enter(&self, record: CycleRecord) {
-        if let Some(listener) = &self.listener {
-            // A listener that panics has said so; the collector, for which all threads wait, goes on.
-            let _ = catch_unwind(AssertUnwindSafe(|| listener(&record)));
-        }
+    pub(crate) fn enter(&self, record: &CycleRecord) {
         let mut totals = self.totals.lock();
         let t = &mut *totals;
         if record.failure.is_some() {
@@ -387,8 +388,8 @@ impl Ledger {
             t.young_cycles += u64::from(record.scope == Scope::Young);
         }
         t.fallbacks += u64::from(record.fallback.is_some());
-        // A pause longer than the histogram's range cannot happen: it grows.
-        let _ = t.pauses.record((record.pause_ms * 1000.0).round() as u64);
+        t.pauses.record_ms(record.pause_ms);
+        t.stops.record_ms(record.stop_ms);
         t.pause_total_ms += record.pause_ms;
         t.marked_bytes += record.marked_bytes;
         t.marked_objects += record.marked_objects;
@@ -403,8 +404,18 @@ impl Ledger {
             if record.scope == Scope::Full {
                 t.last_full = Some(record.clone());
             }
-            t.last_complete = Some(record);
+            t.last_complete = Some(record.clone());
         }
+    }
+
+    /// The times of all pauses.
+    pub(crate) fn pauses(&self) -> Histogram {
+        self.totals.lock().pauses.clone()
+    }
+
+    /// The part of each until all threads had stopped.
+    pub(crate) fn stops(&self) -> Histogram {
+        self.totals.lock().stops.clone()
     }
 
     /// Before a fork whose child gets a copy.
@@ -434,7 +445,7 @@ impl Ledger {
     /// All that is entered; what the heap knows of itself is left at zero.
     pub(crate) fn stats(&self) -> Stats {
         let t = self.totals.lock();
-        let quantile = |q| t.pauses.value_at_quantile(q) as f64 / 1000.0;
+        let quantile = |q| ms(t.pauses.quantile(q));
         Stats {
             snapshot: self.ladder.chosen().snapshot,
             delivery: self.ladder.chosen().delivery.map_or("none", DeliveryKind::name),
@@ -447,8 +458,10 @@ impl Ledger {
             failures: t.failures,
             last_trouble: t.last_trouble.clone(),
             pause_p50_ms: quantile(0.5),
+            pause_p90_ms: quantile(0.9),
             pause_p99_ms: quantile(0.99),
-            pause_max_ms: t.pauses.max() as f64 / 1000.0,
+            pause_p999_ms: quantile(0.999),
+            pause_max_ms: ms(t.pauses.max()),
             pause_total_ms: t.pause_total_ms,
             trapped_pages: 0,
             traps_between: 0,
@@ -491,12 +504,12 @@ mod tests {
         let (footing, ladder) =
             ladder::climb(Snapshot::StopTheWorld.into(), By::Builder, half, half).expect("a rung");
         footing.leave();
-        let ledger = Ledger::new(ladder, None);
+        let ledger = Ledger::new(ladder);
         for number in 1..=100 {
             let mut record = CycleRecord::new(number, Scope::Full, Snapshot::Preimage);
             record.pause_ms = number as f64 / 100.0;
             record.failure = (number == 7).then(|| "worker was killed by signal 9".into());
-            ledger.enter(record);
+            ledger.enter(&record);
         }
         let stats = ledger.stats();
         assert_eq!((stats.cycles, stats.failures, stats.fallbacks), (99, 1, 0));

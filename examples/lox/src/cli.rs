@@ -48,9 +48,12 @@ pub fn run() -> ExitCode {
         Some(file) if file == Path::new("-") => run_program(&mut vm, "standard input", read_input),
         Some(file) => run_program(&mut vm, &file.display().to_string(), || read_file(file)),
     };
-    let stats = vm.stats();
+    let (stats, pauses) = (vm.stats(), vm.pauses());
     // Ends the collector too, so that its log cannot come after the statistics.
     drop(vm);
+    if options.gc_log {
+        complain(format_args!("pauses: {pauses}\n"));
+    }
     print_stats(&stats, options.gc_stats);
     ExitCode::from(code)
 }

@@ -45,6 +45,8 @@ pub struct HeapOptions {
     pub cycle_every: Option<usize>,
     /// Run and verify a cycle every so many allocations.
     pub stress: Option<u64>,
+    /// Further options, as the collector reads them, where none of the above says the same.
+    pub others: String,
     /// Write a line about each cycle to standard error.
     pub log: bool,
 }
@@ -64,7 +66,7 @@ pub struct LoxHeap {
 impl LoxHeap {
     /// Creates a heap and attaches the calling thread to it.
     pub fn new(options: &HeapOptions) -> Result<LoxHeap, Error> {
-        let mut builder = Heap::builder(NanBoxes);
+        let mut builder = Heap::builder(NanBoxes).options(&options.others)?;
         if let Some(limit) = options.limit {
             builder = builder.limit(limit);
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 use palimpsest::Wish;
+use palimpsest::options::OptionError;
 
 use crate::heap::HeapOptions;
 
@@ -18,20 +19,37 @@ standard input. Otherwise starts a session in which every entry is run at once.
 All objects live in the heap of the Palimpsest garbage collector, which marks in a forked snapshot of the \
 process while the program goes on. The options let you watch it and push it around.";
 
-const AFTER_HELP: &str = "\
+const EXIT_STATUS: &str = "\
 Exit status: 0 if all went well, 64 for a wrong command line, 65 if the program has compile errors, 70 if it ended \
 with a run-time error (also Stack overflow. and Out of memory.), 74 if a file cannot be read or the output not be \
 written.
 
 Example: lox --gc-stats --cycle-every 16 program.lox";
 
+/// What stands below the options: those of the collector's table, and how the program exits.
+fn after_help() -> String {
+    format!("{}\n\n{EXIT_STATUS}", palimpsest::options::help())
+}
+
+/// Looks at options of the collector before anything is made of them.
+fn gc_options(text: &str) -> Result<String, OptionError> {
+    palimpsest::options::check(text).map(|()| text.into())
+}
+
 /// What the command line says.
 #[derive(Parser, Debug)]
-#[command(name = "lox", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER_HELP)]
+#[command(name = "lox", version, about = ABOUT, long_about = LONG_ABOUT, after_help = EXIT_STATUS, after_long_help = after_help())]
 pub struct Options {
     /// The program to run; - is standard input
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
+
+    /// Options of the collector: name=value, with commas between them; --help lists them
+    ///
+    /// As in --gc limit=256M,cycle-every=16M,verify=on. The variable PALIMPSEST_OPTIONS has such a list too, for options that are
+    /// not given here; and what the options below say goes before both.
+    #[arg(long, value_name = "OPTIONS", value_parser = gc_options)]
+    gc: Option<String>,
 
     /// Most memory that the heap may take, in MiB [default: half of the machine's]
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 24))]
@@ -62,9 +80,9 @@ pub struct Options {
     )]
     pub gc_stats: Option<StatsFormat>,
 
-    /// Print a line about every collection cycle to standard error
+    /// Print a line about every collection cycle to standard error, and at the end how long the pauses were
     #[arg(long)]
-    gc_log: bool,
+    pub gc_log: bool,
 
     /// Run a collection cycle every N allocations, and verify the heap after each (slow)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -89,6 +107,7 @@ impl Options {
             rung: self.rung,
             cycle_every: self.cycle_every.map(bytes),
             stress: self.gc_stress,
+            others: self.gc.clone().unwrap_or_default(),
             log: self.gc_log,
         }
     }

@@ -42,6 +42,9 @@ fn each_way_to_fail_has_its_exit_code() {
         &["--heap-limit", "0"],
         &["--heap-limit", "99999999999999999999"],
         &["--gc-stress", "0"],
+        &["--gc", "limt=16M"],
+        &["--gc", "cycle-every=0"],
+        &["--gc", "verify"],
         &["--rung", "none"],
         &["--rung", "preimage/async"],
         &["--gc-stats=xml"],
@@ -59,6 +62,8 @@ fn help_and_version_are_no_errors() {
     for option in [
         "FILE",
         "--heap-limit",
+        "--gc <OPTIONS>",
+        "PALIMPSEST_OPTIONS",
         "--rung",
         "PALIMPSEST_RUNG",
         "--cycle-every",
@@ -68,6 +73,10 @@ fn help_and_version_are_no_errors() {
         "Exit status",
     ] {
         assert!(help.stdout.contains(option), "{option}");
+    }
+    for option in palimpsest::options::all() {
+        let line = format!("{}={}", option.name, option.value);
+        assert!(help.stdout.contains(&line) && help.stdout.contains(option.meaning), "{line}");
     }
     let version = run(lox().arg("--version"), b"");
     assert_eq!((version.code, version.stdout), (Some(0), format!("lox {}\n", env!("CARGO_PKG_VERSION"))));
@@ -108,6 +117,35 @@ fn statistics_as_json_are_the_last_line_of_standard_error() {
 }
 
 #[test]
+fn the_log_ends_with_how_long_the_pauses_were() {
+    let outcome = run(lox().args(["--gc-log", "--gc", "cycle-every=1M"]), GARBAGE.as_bytes());
+    let last = outcome.stderr.lines().last().expect("a log");
+    assert!(last.starts_with("pauses: ") && last.contains("p50") && last.contains("p99.9"), "{last}");
+    assert!(outcome.stderr.lines().any(|line| line.starts_with("cycle ")), "{}", outcome.stderr);
+}
+
+#[test]
+fn options_of_the_collector_come_from_the_nearest() {
+    for (arguments, variable, rung) in [
+        (&["--gc", "rung=stw"][..], "rung=forkcow", "stw, forced by the program"),
+        (&["--gc", "rung=forkcow", "--rung", "stw"], "", "stw, forced by the program"),
+        (&["--gc", "limit=64M"], "rung=stw", "stw, forced by PALIMPSEST_OPTIONS"),
+    ] {
+        let mut command = lox();
+        command.args(arguments).args(["--gc-stats=json"]);
+        command.env("PALIMPSEST_OPTIONS", variable).env_remove("PALIMPSEST_RUNG");
+        let outcome = run(&mut command, b"");
+        let statistics: serde_json::Value = serde_json::from_str(&outcome.stderr).expect("JSON");
+        assert_eq!(statistics["ladder"], rung, "{arguments:?} {variable}");
+    }
+    let outcome = run(lox().env("PALIMPSEST_OPTIONS", "limit=1"), b"");
+    assert_eq!(outcome.code, Some(70));
+    assert_eq!(outcome.stderr, "lox: cannot create the heap: PALIMPSEST_OPTIONS: `limit=1`: at least 1M\n");
+    let outcome = run(lox().args(["--gc", "limt=16M"]), b"");
+    assert!(outcome.stderr.contains("did you mean `limit`?"), "{}", outcome.stderr);
+}
+
+#[test]
 fn the_collector_works_in_every_mode() {
     for mode in [
         &["--rung", "preimage"][..],
@@ -117,6 +155,7 @@ fn the_collector_works_in_every_mode() {
         &["--snapshot", "stw"],
         &["--cycle-every", "1", "--gc-log"],
         &["--heap-limit", "16"],
+        &["--gc", "limit=16M,cycle-every=1M,rung=forkcow,verify=on"],
         &["--gc-stress", "20000"],
         &["--rung", "stw", "--gc-stress", "20000"],
     ] {

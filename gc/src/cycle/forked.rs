@@ -1,7 +1,7 @@
 //! What the snapshots that a worker marks have in common: stop, freeze, fork, let go, watch.
 
 use super::stop_the_world::mark_stopped;
-use super::{Marking, begin_marking, enter_pause, stop};
+use super::{Marking, begin_marking, resume, stop};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::mark::Tally;
@@ -56,11 +56,11 @@ pub(super) fn mark<E: Embedder>(
     let prepared = frozen.prepare(core, record);
     let hurry = Hurry::new();
     let (world, start) = stop(core, record);
+    let paused = Paused { world, start, hurry };
     if let Err(error) = prepared {
-        return mark_without(core, world, start, record, error);
+        return mark_without(core, paused, record, error);
     }
     begin_marking(core, record);
-    let paused = Paused { world, start, hurry };
     fork_and_watch(core, frozen, cycle, paused, record)
 }
 
@@ -91,40 +91,43 @@ pub(super) fn fork_and_watch<E: Embedder>(
     };
     match frozen.fork(core, &world, &order, record) {
         Ok(worker) => {
-            enter_pause(record, start);
-            drop(world);
+            let pause = resume(world, record, start);
             drop(hurry);
             worker.begin();
-            watch(core, frozen, worker, record)
+            let marking = Instant::now();
+            core.events.tell(|listener| listener.pause_ended(&pause));
+            watch(core, frozen, worker, marking, record)
         }
-        Err(error) => mark_without(core, world, start, record, error),
+        Err(error) => mark_without(core, Paused { world, start, hurry }, record, error),
     }
 }
 
 /// Marks in the stopped world what cannot be marked otherwise.
 pub(super) fn mark_without<E: Embedder>(
     core: &Core<E>,
-    world: StoppedWorld<'_>,
-    start: Instant,
+    paused: Paused<'_>,
     record: &mut CycleRecord,
     why: Error,
 ) -> Marking {
+    let Paused { world, start, hurry } = paused;
     // Not all that was written may be known.
     record.scope = Scope::Full;
     begin_marking(core, record);
     let tally = mark_stopped(core, &world, record, Some(why.to_string()));
-    enter_pause(record, start);
+    let pause = resume(world, record, start);
+    drop(hurry);
+    core.events.tell(|listener| listener.pause_ended(&pause));
     Marking::Complete(tally)
 }
 
-/// Waits for the worker and ends the snapshot.
+/// Waits for the worker, which began at `start`, and ends the snapshot.
 fn watch<E: Embedder>(
     core: &Core<E>,
     frozen: &impl Frozen<E>,
     mut worker: Worker<'_>,
+    start: Instant,
     record: &mut CycleRecord,
 ) -> Marking {
-    let start = Instant::now();
     core.options.chaos.strike(&worker);
     let end = worker.watch(frozen.control(core), core.options.patience, || {
         if core.mailbox.is_shut_down() || frozen.is_lost(core) { Verdict::Abandon } else { Verdict::GoOn }

@@ -1,5 +1,6 @@
 //! How threads ask the collector's thread for cycles and wait for them.
 
+use crate::events::Reason;
 use palimpsest_runtime::sys::lock::{Condvar, HoldAcrossFork, Mutex};
 
 /// Requests and how far the collector is.
@@ -20,6 +21,8 @@ struct State {
     /// The last cycle that is wanted to be a full one; to be one of the young.
     full: u64,
     young: u64,
+    /// Why: as the first said who asked for that cycle, unless a thread waits at the limit.
+    reason: Reason,
     shutdown: bool,
     /// Whether the collector's thread waits for a request.
     idle: bool,
@@ -51,7 +54,7 @@ pub(crate) enum Wanted {
 
 impl Mailbox {
     /// Asks for a cycle that begins after this call. One that is to be full is.
-    pub(crate) fn request(&self, wanted: Wanted) -> Ticket {
+    pub(crate) fn request(&self, wanted: Wanted, reason: Reason) -> Ticket {
         let mut state = self.state.lock();
         let number = state.begun + 1;
         match wanted {
@@ -61,7 +64,10 @@ impl Mailbox {
         }
         if state.wanted < number {
             state.wanted = number;
+            state.reason = reason;
             self.to_collector.notify_one();
+        } else if reason == Reason::Limit {
+            state.reason = reason;
         }
         Ticket(number)
     }
@@ -80,9 +86,9 @@ impl Mailbox {
         }
     }
 
-    /// The collector's side: waits for a request and begins the cycle: its number, and what was asked for. `None`: the heap is
+    /// The collector's side: waits for a request and begins the cycle: its number, what was asked for, and why. `None`: the heap is
     /// going away.
-    pub(crate) fn next(&self) -> Option<(u64, Wanted)> {
+    pub(crate) fn next(&self) -> Option<(u64, Wanted, Reason)> {
         let mut state = self.state.lock();
         while (state.wanted <= state.begun || state.forks > 0) && !state.shutdown {
             state.idle = true;
@@ -103,7 +109,7 @@ impl Mailbox {
         } else {
             Wanted::Any
         };
-        Some((state.begun, wanted))
+        Some((state.begun, wanted, state.reason))
     }
 
     /// The collector's side: the cycle has ended.
@@ -189,15 +195,16 @@ mod tests {
     #[test]
     fn a_request_during_a_cycle_is_for_the_next_one() {
         let mailbox = Mailbox::default();
-        let first = mailbox.request(Wanted::Young);
-        assert_eq!(mailbox.request(Wanted::Full), first, "one cycle serves both");
-        assert_eq!(mailbox.next(), Some((1, Wanted::Full)));
+        let first = mailbox.request(Wanted::Young, Reason::Stress);
+        assert_eq!(mailbox.request(Wanted::Full, Reason::Explicit), first, "one cycle serves both");
+        assert_eq!(mailbox.next(), Some((1, Wanted::Full, Reason::Stress)), "the first reason counts");
         assert_eq!(mailbox.current(), Some(first));
-        let second = mailbox.request(Wanted::Any);
+        let second = mailbox.request(Wanted::Any, Reason::Allocation);
+        assert_eq!(mailbox.request(Wanted::Any, Reason::Limit), second);
         assert!(second > first);
         mailbox.ended();
         mailbox.wait(first);
-        assert_eq!((mailbox.current(), mailbox.next()), (None, Some((2, Wanted::Any))));
+        assert_eq!((mailbox.current(), mailbox.next()), (None, Some((2, Wanted::Any, Reason::Limit))));
         mailbox.shut_down();
         mailbox.wait(second);
         assert_eq!(mailbox.next(), None);

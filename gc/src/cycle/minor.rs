@@ -11,7 +11,7 @@
 use super::fork_cow::ForkCow;
 use super::forked::{self, Frozen, Paused};
 use super::preimage::Preimage;
-use super::{Keeper, Marking, begin_marking, enter_pause, mark_with, stop};
+use super::{Keeper, Marking, begin_marking, mark_with, resume, stop};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::mark::{Live, Marker, Tally};
@@ -59,14 +59,16 @@ impl<E: Embedder, S: Spare<E>> Keeper<E> for InPause<S> {
         let hurry = Hurry::new();
         let (world, start) = stop(core, record);
         if let Err(error) = prepared {
-            return forked::mark_without(core, world, start, record, error);
+            return forked::mark_without(core, Paused { world, start, hurry }, record, error);
         }
         self.0.remember(core);
         begin_marking(core, record);
         match mark_in_time(core, &world, record) {
             Some(tally) => {
                 record.in_pause = true;
-                enter_pause(record, start);
+                let pause = resume(world, record, start);
+                drop(hurry);
+                core.events.tell(|listener| listener.pause_ended(&pause));
                 Marking::Complete(tally)
             }
             None => {

@@ -22,6 +22,7 @@ mod stop_the_world;
 
 use crate::core::Core;
 use crate::embedder::Embedder;
+use crate::events::{CycleBegin, Pause};
 use crate::mark::{Marker, Source, Tally};
 use crate::roots::RootSet;
 use crate::stats::{CycleRecord, Scope, ms};
@@ -83,8 +84,10 @@ impl<E: Embedder> Collector<E> {
         // A collector that panics has found its own state to be wrong, and all threads would wait for it for ever.
         let _stop = StopOnUnwind;
         let core = self.core.clone();
-        while let Some((number, wanted)) = core.mailbox.next() {
+        while let Some((number, wanted, reason)) = core.mailbox.next() {
             let plan = self.policy.plan(wanted);
+            let begin = CycleBegin { number, reason, scope: plan.scope };
+            core.events.tell(|listener| listener.cycle_began(&begin));
             self.cycle(number, plan);
             core.mailbox.ended();
             core.finish_sweep();
@@ -126,7 +129,14 @@ impl<E: Embedder> Collector<E> {
         if core.options.verify {
             verify::or_abort(&core, &record);
         }
-        core.ledger.enter(record);
+        core.ledger.enter(&record);
+        if let Some(why) = &record.fallback {
+            core.events.tell(|listener| listener.fell_back(number, why));
+        }
+        if let Some(why) = &record.failure {
+            core.events.tell(|listener| listener.worker_failed(number, why));
+        }
+        core.events.tell(|listener| listener.cycle_ended(&record));
     }
 
     /// What keeps the snapshot of this cycle.
@@ -254,7 +264,10 @@ unsafe fn mark_with<E: Embedder, S: Source>(
     }
 }
 
-/// Enters the pause that began at `start` and ends now into the record.
-fn enter_pause(record: &mut CycleRecord, start: Instant) {
+/// Ends the pause that began at `start`: enters it into the record and lets the world go on. Returns what to tell of it.
+fn resume(world: StoppedWorld<'_>, record: &mut CycleRecord, start: Instant) -> Pause {
     record.pause_ms = ms(start.elapsed());
+    let resuming = Instant::now();
+    drop(world);
+    Pause::new(record, ms(resuming.elapsed()))
 }

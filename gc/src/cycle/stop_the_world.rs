@@ -1,7 +1,7 @@
 //! Marking in the stopped world: the pause is the whole mark. What a heap without a barrier does, and the last resort of
 //! one with a barrier; it needs nothing from the kernel and cannot fail.
 
-use super::{Keeper, Marking, begin_marking, enter_pause, mark_all, stop};
+use super::{Keeper, Marking, begin_marking, mark_all, resume, stop};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::mark::{Live, Tally};
@@ -24,8 +24,8 @@ impl<E: Embedder> Keeper<E> for StopTheWorld {
         let (world, start) = stop(core, record);
         begin_marking(core, record);
         let tally = mark_stopped(core, &world, record, self.because.clone());
-        enter_pause(record, start);
-        drop(world);
+        let pause = resume(world, record, start);
+        core.events.tell(|listener| listener.pause_ended(&pause));
         Marking::Complete(tally)
     }
 }

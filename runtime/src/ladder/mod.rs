@@ -32,8 +32,8 @@ pub enum By {
     Default,
     /// The embedder.
     Builder,
-    /// The environment variable [`VARIABLE`].
-    Environment,
+    /// The environment variable of this name: [`VARIABLE`], or one that says it among other things.
+    Environment(&'static str),
 }
 
 impl fmt::Display for By {
@@ -41,7 +41,7 @@ impl fmt::Display for By {
         f.write_str(match self {
             By::Default => "default",
             By::Builder => "the program",
-            By::Environment => VARIABLE,
+            By::Environment(variable) => variable,
         })
     }
 }

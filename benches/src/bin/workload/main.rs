@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<String, Box<dyn Error>> {
-    let heap = options.configure(Heap::builder(PlainPointers)).build()?;
+    let heap = options.configure(Heap::builder(PlainPointers))?.build()?;
     if options.gc_log {
         eprintln!("rung {}", heap.ladder());
     }
@@ -59,5 +59,11 @@ fn run(options: &Options) -> Result<String, Box<dyn Error>> {
         Workload::Graph { mib, ops } => graph::run(&mut mutator, mib, ops),
     }?;
     let report = Report::new(&options.workload, start.elapsed(), outcome, heap.stats());
+    let pauses = heap.pauses();
+    // Ends the collector too, so that its log cannot go on after this.
+    drop((mutator, heap));
+    if options.gc_log {
+        eprintln!("pauses: {pauses}");
+    }
     Ok(serde_json::to_string(&report)?)
 }

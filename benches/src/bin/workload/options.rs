@@ -3,9 +3,15 @@
 use std::num::NonZero;
 
 use clap::{Parser, Subcommand};
-use palimpsest::{HeapBuilder, PlainPointers, Wish};
+use palimpsest::options::OptionError;
+use palimpsest::{Error, HeapBuilder, PlainPointers, Wish};
 
 const MIB: usize = 1 << 20;
+
+/// Looks at options of the collector before anything is made of them.
+fn gc_options(text: &str) -> Result<String, OptionError> {
+    palimpsest::options::check(text).map(|()| text.into())
+}
 
 /// Runs one workload on the Palimpsest collector and prints one line of JSON.
 ///
@@ -13,10 +19,17 @@ const MIB: usize = 1 << 20;
 /// that it has waited for. For msgmap and graph every operation is timed, from the end of one to the end of the next.
 /// The environment variable PEER replaces the name in the result.
 #[derive(Parser)]
-#[command(name = "workload")]
+#[command(name = "workload", after_long_help = palimpsest::options::help().to_string())]
 pub(crate) struct Options {
     #[command(subcommand)]
     pub(crate) workload: Workload,
+
+    /// Options of the collector: name=value, with commas between them; --help lists them
+    ///
+    /// As in --gc limit=256M,cycle-every=16M,verify=on. The variable PALIMPSEST_OPTIONS has such a list too, for options that are
+    /// not given here; and what the options below say goes before both.
+    #[arg(long, global = true, value_name = "OPTIONS", value_parser = gc_options)]
+    gc: Option<String>,
 
     /// Most MiB that the heap may hold [default: the collector's, half of physical memory]
     #[arg(long, global = true, value_name = "MIB")]
@@ -43,7 +56,7 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "MIB")]
     cycle_every: Option<NonZero<usize>>,
 
-    /// Print the rung that the heap stands on, and a line about every cycle, on standard error
+    /// Print the rung that the heap stands on, a line about every cycle, and how long the pauses were, on standard error
     #[arg(long, global = true)]
     pub(crate) gc_log: bool,
 
@@ -131,7 +144,11 @@ impl Workload {
 
 impl Options {
     /// Applies the collector's settings.
-    pub(crate) fn configure(&self, mut builder: HeapBuilder<PlainPointers>) -> HeapBuilder<PlainPointers> {
+    pub(crate) fn configure(
+        &self,
+        builder: HeapBuilder<PlainPointers>,
+    ) -> Result<HeapBuilder<PlainPointers>, Error> {
+        let mut builder = builder.options(self.gc.as_deref().unwrap_or_default())?;
         if let Some(wish) = self.rung {
             builder = builder.rung(wish);
         }
@@ -147,6 +164,6 @@ impl Options {
         if self.gc_log {
             builder = builder.on_cycle(|record| eprintln!("{record}"));
         }
-        builder
+        Ok(builder)
     }
 }

@@ -22,7 +22,7 @@ mod upvalue;
 use std::io;
 use std::time::Instant;
 
-use palimpsest::Stats;
+use palimpsest::{Histogram, Stats};
 
 use crate::compiler::{self, CompileError, Mode};
 use crate::heap::HeapOptions;
@@ -121,6 +121,11 @@ impl Vm {
     /// What the collector has done so far.
     pub fn stats(&self) -> Stats {
         self.runtime.heap.collector().stats()
+    }
+
+    /// How long the collector stopped the program, so far.
+    pub fn pauses(&self) -> Histogram {
+        self.runtime.heap.collector().pauses()
     }
 
     fn interpret(&mut self, source: &str, mode: Mode) -> Result<(), InterpretError> {

@@ -145,8 +145,8 @@ fn deliveries(machine: &Machine) -> Vec<Offer> {
 fn climb(limit: Bytes) -> (Option<String>, By, Vec<String>) {
     let (wish, by) = match ladder::from_environment() {
         Ok(None) => (Wish::default(), By::Default),
-        Ok(Some(wish)) => (wish, By::Environment),
-        Err(why) => return (None, By::Environment, vec![why.to_string()]),
+        Ok(Some(wish)) => (wish, By::Environment(ladder::VARIABLE)),
+        Err(why) => return (None, By::Environment(ladder::VARIABLE), vec![why.to_string()]),
     };
     // The collector reserves twice its limit, and stores pre-images of at most half of it.
     match ladder::climb(wish, by, Bytes(limit.0.saturating_mul(2)), Bytes(limit.0 / 2)) {

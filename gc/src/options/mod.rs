@@ -1,15 +1,91 @@
-//! What an embedder can choose.
+//! What an embedder can choose, and the user of its program.
+//!
+//! Options have one table, whichever way they come:
+//!
+//! * calls of [`HeapBuilder`](crate::HeapBuilder), which win over
+//! * a string given to [`HeapBuilder::options`](crate::HeapBuilder::options), which wins over
+//! * the environment: `PALIMPSEST_RUNG`, and then [`VARIABLE`], which has such a string; which win over
+//! * the defaults.
+//!
+//! A string is a list of `name=value`, with commas between them: `limit=512M,cycle-every=64M,rung=preimage/signal`. Sizes are
+//! bytes, or have K, M, G or T (binary) behind them; durations have us, ms or s. Of two equal names the last counts. [`all`]
+//! lists the options; [`help`] does so for a help text.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use palimpsest::{Bytes, Heap, PlainPointers};
+//! let heap = Heap::builder(PlainPointers).options("limit=32M,cycle-every=4M")?.build()?;
+//! assert_eq!(heap.limit(), Bytes::mib(32));
+//!
+//! let wrong = palimpsest::options::check("limt=32M").unwrap_err();
+//! assert!(wrong.to_string().starts_with("unknown option `limt`; did you mean `limit`?"));
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod read;
+mod table;
+mod value;
+
+pub use error::OptionError;
+pub(crate) use read::{Given, Source};
+pub(crate) use table::Row;
+pub(crate) use table::{
+    CYCLE_EVERY, HOST_FORK, LIMIT, POISON, PREIMAGE_LIMIT, RUNG, STRESS, VERIFY, WORKER_CHAOS,
+    WORKER_PATIENCE, YOUNG,
+};
+pub use table::{Descriptor, Group, all};
+pub(crate) use value::Value;
 
 use crate::cycle::policy::Headroom;
 use crate::host_fork::HostFork;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::ladder::Wish;
-use palimpsest_runtime::sys::clock;
+use palimpsest_runtime::sys::{clock, limits};
 use palimpsest_runtime::worker::Worker;
+use std::fmt;
 use std::time::Duration;
 
+/// The environment variable with options for all heaps of the process, where the program itself does not set them.
+pub const VARIABLE: &str = "PALIMPSEST_OPTIONS";
+
+/// Looks at an option string without using it, as for a command line's parser.
+///
+/// # Errors
+/// Where an option is unknown or does not take its value.
+pub fn check(text: &str) -> Result<(), OptionError> {
+    Options::new(default_limit()).read(&mut Given::default(), text, Source::Text)
+}
+
+/// The options as a section of a help text, a few lines each.
+pub fn help() -> impl fmt::Display {
+    Help
+}
+
+struct Help;
+
+impl fmt::Display for Help {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "Options of the collector, as name=value with commas between them, here and in {VARIABLE}:"
+        )?;
+        for option in all() {
+            let Descriptor { name, value, default, meaning, .. } = option;
+            write!(f, "  {name}={value}\n          {meaning} [default: {default}]\n")?;
+        }
+        f.write_str("A SIZE is in bytes, or has K, M, G or T (binary) behind it; a DURATION has us, ms or s.")
+    }
+}
+
+/// Half of the memory that the process may use.
+pub(crate) fn default_limit() -> Bytes {
+    Bytes(limits::physical_memory().0 / 2).min(table::MOST_LIMIT)
+}
+
 /// Misfortune for workers, dealt out at random, to show that it loses nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Chaos {
     /// One worker in so many is killed or stopped at a random moment.
     one_in: Option<u32>,
@@ -17,7 +93,11 @@ pub(crate) struct Chaos {
 
 impl Chaos {
     pub(crate) fn one_in(n: u32) -> Self {
-        Self { one_in: Some(n.max(1)) }
+        Self { one_in: Some(n) }
+    }
+
+    pub(crate) fn odds(&self) -> Option<u32> {
+        self.one_in
     }
 
     /// Perhaps strikes a worker that has just been forked.
@@ -32,7 +112,7 @@ impl Chaos {
 }
 
 /// Nanoseconds, bytes and switches, with defaults that are meant to be left alone.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Options {
     pub(crate) limit: Bytes,
     /// Which rungs to try, where the embedder forces one.
@@ -112,6 +192,23 @@ impl Options {
         };
         let by_growth = share.min(room);
         self.cycle_every.map_or(by_growth, |every| every.min(room))
+    }
+}
+
+/// As a string that gives the same options: the limit, and whatever else is not as it would be by itself.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = Self::new(Bytes(0));
+        let mut comma = "";
+        for row in &table::ROWS {
+            if let Some(value) = row.show(self)
+                && row.show(&plain) != Some(value.clone())
+            {
+                write!(f, "{comma}{}={value}", row.about().name)?;
+                comma = ",";
+            }
+        }
+        Ok(())
     }
 }
 
