@@ -11,7 +11,7 @@ use crate::metadata::{Living, Metadata};
 use crate::options::Options;
 use crate::remembered::Remembered;
 use crate::roots::RootSet;
-use crate::space::{BlockState, BlockTable, Budget, Space, Swept, Taken, sweep_block};
+use crate::space::{BlockState, BlockTable, Budget, Claim, Space, Swept, Taken, sweep_block};
 use crate::stats::{Ledger, Scope};
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE, Geometry, Granules};
 use crate::weak::{WeakReads, WeakTables};
@@ -32,6 +32,8 @@ const FRESH_READY: usize = 64;
 
 /// Blocks that are made ready by one pair of system calls: each call interrupts all processors the mutators run on.
 const READY_AT_ONCE: u32 = 16;
+
+const LISTS: &str = "the lists of free blocks";
 
 /// What freed memory is filled with when poisoning is on.
 const POISON: u8 = 0xdb;
@@ -88,6 +90,16 @@ pub(crate) struct Core<E> {
     pub(crate) allocated: AtomicU64,
     /// [`Core::allocated`] at which the next cycle begins; `u64::MAX` once it has been asked for.
     pub(crate) next_cycle_at: AtomicU64,
+    /// Why the leaf half has no huge pages, where they were asked for.
+    pub(crate) no_huge_pages: Option<String>,
+    /// Memory given back to the system since the heap was made, in bytes.
+    pub(crate) returned: AtomicU64,
+    /// How much memory free blocks keep, in bytes.
+    pub(crate) keep: AtomicUsize,
+    /// Whether the collector's thread has given back all it could and waits for something to happen.
+    pub(crate) resting: AtomicBool,
+    /// How often threads have taken memory from the spaces: tells one that found none whether others came first.
+    pub(crate) claims: AtomicU64,
     /// Allocations left until the stress mode starts its next cycle.
     pub(crate) stress_left: AtomicUsize,
 }
@@ -120,11 +132,20 @@ impl<E: Embedder> Core<E> {
             group,
             fork_failed: AtomicBool::new(false),
             collector_gone: AtomicBool::new(false),
+            returned: AtomicU64::new(0),
+            no_huge_pages: options
+                .leaf_huge_pages
+                .then(|| map.ask_for_huge_leaf_pages().err())
+                .flatten()
+                .map(|why| format!("no huge pages for the leaf half: {why}")),
+            keep: AtomicUsize::new(options.keep(Bytes(0), options.first_cycle_at(), Bytes(0)).0),
+            resting: AtomicBool::new(false),
+            claims: AtomicU64::new(0),
             metadata: Metadata::new(2 * geometry.half.0 / GRANULE)?,
             blocks: BlockTable::new(2 * half_blocks)?,
-            budget: Budget::new(options.limit),
-            traced: Space::new(BlockIndex(0), half_blocks),
-            leaf: Space::new(BlockIndex(half_blocks), half_blocks),
+            budget: Budget::new(options.limit, options.reserve()),
+            traced: Space::new(BlockIndex(0), half_blocks).map_err(|_| Error::NoMemory(LISTS))?,
+            leaf: Space::new(BlockIndex(half_blocks), half_blocks).map_err(|_| Error::NoMemory(LISTS))?,
             registry: Registry::new(),
             locals: Mutex::default(),
             roots: Mutex::default(),
@@ -320,18 +341,17 @@ impl<E: Embedder> Core<E> {
     }
 
     /// Opens and populates free blocks of the traced space, so that threads which take them do neither: a page that was armed
-    /// costs a system call's share and a second fault otherwise, a new one its first. Stops when a cycle is wanted.
-    pub(crate) fn prepare_blocks(&self) {
-        let Some(barrier) = &self.barrier else { return };
-        while !self.mailbox.is_wanted()
-            && let Some(blocks) = self.traced.take_unready(READY_AT_ONCE, FRESH_READY)
-        {
-            let [first, end] = [blocks.start, blocks.end].map(|block| BlockIndex(block).pages().start.0);
-            barrier.open(PageRange::new(first, end), Contents::Nothing);
-            self.map
-                .populate(self.geometry.block_address(BlockIndex(blocks.start)), Bytes(blocks.len() * BLOCK));
-            self.traced.put_ready(blocks);
-        }
+    /// costs a system call's share and a second fault otherwise, a new one its first. One step of it; whether there was any to do.
+    /// Of blocks that occupy no memory, at most `fresh` are made ready.
+    pub(crate) fn prepare_blocks(&self, fresh: usize) -> bool {
+        let Some(barrier) = &self.barrier else { return false };
+        let fresh = fresh.min(FRESH_READY);
+        let Some(blocks) = self.traced.take_unready(READY_AT_ONCE, fresh) else { return false };
+        let [first, end] = [blocks.start, blocks.end].map(|block| BlockIndex(block).pages().start.0);
+        barrier.open(PageRange::new(first, end), Contents::Nothing);
+        self.map.populate(self.geometry.block_address(BlockIndex(blocks.start)), Bytes(blocks.len() * BLOCK));
+        self.traced.put_ready(blocks);
+        true
     }
 
     /// After a successful cycle: drops dead large objects and declares all blocks unswept.
@@ -339,23 +359,12 @@ impl<E: Embedder> Core<E> {
         for space in [&self.traced, &self.leaf] {
             space.begin_sweep(&self.blocks, scope);
             let is_dead = |head: BlockIndex| !self.is_live(head.granule());
-            space.sweep_large(&self.blocks, &self.budget, is_dead, |head, size| self.release(head, size));
+            space.sweep_large(&self.blocks, &self.budget, is_dead, |blocks| {
+                self.metadata.clear(BlockIndex(blocks.start).granule(), Granules(1));
+                // If the kernel refuses, the memory is merely kept, and cleared when it is used again.
+                self.release_blocks(blocks)
+            });
         }
-    }
-
-    /// Gives the memory of a dead large object back to the system.
-    fn release(&self, head: BlockIndex, size: Granules) {
-        self.metadata.clear(head.granule(), Granules(1));
-        let bytes = size.bytes().next_multiple_of(PAGE_SIZE);
-        if let Some(barrier) = &self.barrier
-            && self.geometry.is_traced(head)
-        {
-            let first = head.pages().start.0;
-            barrier.open(PageRange::new(first, first + (bytes / PAGE_SIZE) as u32), Contents::Nothing);
-        }
-        // SAFETY: page-aligned, inside one half, dead, and open. If the kernel refuses, the memory is merely kept: it is
-        // cleared when the blocks are used again.
-        let _ = unsafe { self.map.release(self.geometry.block_address(head), Bytes(bytes)) };
     }
 
     /// Takes a thread's block away from it. May be called by the collector for a stopped thread.
@@ -381,11 +390,15 @@ impl<E: Embedder> Core<E> {
             self.next_cycle_at.store(u64::MAX, Ordering::Relaxed);
             self.mailbox.request(Wanted::Any, Reason::Allocation);
         }
+        // A collector that begins to rest at this very moment is woken by the next run.
+        if self.resting.load(Ordering::Relaxed) && self.resting.swap(false, Ordering::Relaxed) {
+            self.mailbox.stir();
+        }
     }
 
     /// Whether blocks with old objects in them are to be left alone while there are others: in a snapshot each page of
     /// such a block costs a pre-image.
     pub(crate) fn prefers_empty_blocks(&self) -> bool {
-        self.weak_reads.is_marking() && self.used().0 + 16 * BLOCK < self.options.limit.0
+        self.weak_reads.is_marking() && self.used().0 + 16 * BLOCK < self.budget.limit(Claim::Ordinary).0
     }
 }

@@ -20,6 +20,9 @@ pub enum Error {
     /// An option is unknown, or does not take its value.
     #[error(transparent)]
     Option(#[from] OptionError),
+    /// The host's allocator has no memory for something of the collector's own.
+    #[error("no memory for {0}: the process or the machine has run out of it")]
+    NoMemory(&'static str),
     /// The collector's thread could not be started.
     #[error("starting the collector thread failed: {0}")]
     Thread(String),

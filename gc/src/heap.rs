@@ -5,6 +5,7 @@ use crate::cycle::Collector;
 use crate::embedder::Embedder;
 use crate::error::Error;
 use crate::events::{Events, Listener, OnCycle};
+use crate::footprint::Footprint;
 use crate::histogram::Histogram;
 use crate::host_fork::HostFork;
 use crate::kind::{Kind, Layout};
@@ -71,16 +72,43 @@ impl<E: Embedder> Heap<E> {
     /// # Safety
     /// Until then: the range is aligned and readable; while the world is stopped nobody writes to it; and where it is
     /// precise, its words are what [`Embedder::decode`] takes. Attached threads may write to it between safepoints.
+    ///
+    /// # Panics
+    /// Where the host's allocator has no memory to note it; [`Heap::try_add_roots`] does not.
     pub unsafe fn add_roots(&self, range: RootRange) -> Roots {
+        // SAFETY: passed on to the caller.
+        unsafe { self.try_add_roots(range) }.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// As [`Heap::add_roots`].
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`] where the host's allocator has no memory to note it.
+    ///
+    /// # Safety
+    /// As for [`Heap::add_roots`].
+    pub unsafe fn try_add_roots(&self, range: RootRange) -> Result<Roots, Error> {
         Roots::new(self.core().clone(), range)
     }
 
     /// Makes a root of one object, until the handle is dropped. The object is alive.
+    ///
+    /// # Panics
+    /// Where the host's allocator has no memory for it; [`Heap::try_handle`] does not.
     pub fn handle(&self, object: Address) -> Handle {
+        self.try_handle(object).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// As [`Heap::handle`].
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`] where the host's allocator has no memory for it.
+    pub fn try_handle(&self, object: Address) -> Result<Handle, Error> {
         Handle::new(self.core().clone(), object)
     }
 
-    /// What the heap has done and what it occupies.
+    /// What the heap has done and what it occupies. What is populated is asked of the kernel, which looks at page tables for
+    /// that: about a millisecond for each gibibyte of private memory in use.
     pub fn stats(&self) -> Stats {
         let core = self.core();
         core.must_be_ours("Heap::stats");
@@ -103,12 +131,32 @@ impl<E: Embedder> Heap<E> {
             stats.pool_stalls = counts.stalls;
             stats.pool_stalled_ms = counts.stalled_ns as f64 / 1e6;
             stats.tables_bytes = barrier.populated().0 as u64;
+            stats.preimage_bytes = barrier.pool_populated().0 as u64;
         }
-        stats.tables_bytes += core.metadata.populated().0 as u64;
+        if let Some(why) = &core.no_huge_pages {
+            let other = stats.degraded.take().map(|other| format!("{other}; ")).unwrap_or_default();
+            stats.degraded = Some(format!("{other}{why}"));
+        }
+        stats.tables_bytes += (core.metadata.populated().0 + core.packets.populated().0) as u64;
+        let resident = core.resident();
+        stats.resident_traced_bytes = resident[0].0 as u64;
+        stats.resident_leaf_bytes = resident[1].0 as u64;
+        stats.resident_bytes = stats.resident_traced_bytes + stats.resident_leaf_bytes;
+        stats.returned_bytes = core.returned.load(Ordering::Relaxed);
         stats.allocated_bytes = core.allocated.load(Ordering::Relaxed);
         stats.used_bytes = core.used().0 as u64;
         stats.limit_bytes = core.options.limit.0 as u64;
         stats
+    }
+
+    /// What the whole process occupies, as the kernel counts it, and the most that a worker had for itself. The kernel walks all
+    /// of the process's page tables for that: milliseconds, for a large process.
+    ///
+    /// # Errors
+    /// Where `/proc/self/smaps_rollup` cannot be read: it came with Linux 4.14, and a sandbox may not have it.
+    pub fn footprint(&self) -> Result<Footprint, Error> {
+        self.core().must_be_ours("Heap::footprint");
+        Footprint::look(self.core())
     }
 
     /// Which rung of the ladder the heap stands on, what was tried before, and why it was refused.
@@ -268,8 +316,9 @@ impl<E: Embedder> HeapBuilder<E> {
         self
     }
 
-    /// The most memory that objects may occupy, in bytes. By default half of the machine's memory, or of the memory
-    /// cgroup's limit. What the collector needs beside it is reported in [`Stats::tables_bytes`].
+    /// The most memory that objects may occupy, in bytes; beyond it allocation is an error. By default half of the machine's
+    /// memory, or of the memory cgroup's limit. A small part of it is kept back ([`HeapBuilder::reserve`]). What the collector
+    /// needs beside it is reported in [`Stats::tables_bytes`].
     pub fn limit(self, bytes: usize) -> Self {
         self.choose(&options::LIMIT, Bytes(bytes))
     }
@@ -297,7 +346,8 @@ impl<E: Embedder> HeapBuilder<E> {
     }
 
     /// Starts a cycle at least every so many bytes of allocation. By default a cycle starts when as much has been
-    /// allocated as was live after the last one, and 32 MiB at least.
+    /// allocated as [`HeapBuilder::growth`] and [`HeapBuilder::min_headroom`] say: as much as was live after the last one, and
+    /// 32 MiB at least.
     pub fn cycle_every(self, bytes: usize) -> Self {
         self.choose(&options::CYCLE_EVERY, Bytes(bytes))
     }
@@ -306,6 +356,45 @@ impl<E: Embedder> HeapBuilder<E> {
     /// default they do.
     pub fn young(self, young: bool) -> Self {
         self.choose(&options::YOUNG, young)
+    }
+
+    /// Above so many bytes the collector works harder: cycles come closer together, down to one for every sixteenth of what is
+    /// live (one mebibyte at least), and free memory goes back to the system at once. It is never an error. By default there
+    /// is none. A soft limit above [`HeapBuilder::limit`] has no effect.
+    pub fn soft_limit(self, bytes: usize) -> Self {
+        self.choose(&options::SOFT_LIMIT, Bytes(bytes))
+    }
+
+    /// How much is allocated between cycles, in percent of what was live after the last one: 100 by default. More means fewer
+    /// cycles and more memory.
+    pub fn growth(self, percent: u32) -> Self {
+        self.choose(&options::GROWTH, percent.into())
+    }
+
+    /// How many bytes are allocated between cycles at least, however little is live, as far as the limits allow: 32 MiB by
+    /// default. At least a block of 64 KiB.
+    pub fn min_headroom(self, bytes: usize) -> Self {
+        self.choose(&options::MIN_HEADROOM, Bytes(bytes))
+    }
+
+    /// How many bytes of the limit are kept for [`Mutator::with_reserve`]. By default a sixty-fourth, but at least two blocks of
+    /// 64 KiB and at most 4 MiB; never more than half of the limit.
+    pub fn reserve(self, bytes: usize) -> Self {
+        self.choose(&options::RESERVE, Bytes(bytes))
+    }
+
+    /// After how long without a cycle and without allocation the collector's thread gives all free memory of the heap, and what
+    /// the tables keep, back to the system: 5 seconds by default. `Duration::MAX` is never.
+    pub fn idle_after(self, time: std::time::Duration) -> Self {
+        self.choose(&options::IDLE_AFTER, time)
+    }
+
+    /// Asks the kernel for huge pages for the leaf half; by default it is not asked. Reading and writing large buffers gets
+    /// cheaper, and pauses may get longer: a thread that touches a huge page first is kept in the kernel until two mebibytes
+    /// are cleared, and reaches no safepoint meanwhile (8 to 12 ms were seen on a virtual machine). Memory goes back to the
+    /// system in pieces, which breaks huge pages up. Where the kernel has none to give, [`Stats::degraded`] says so.
+    pub fn leaf_huge_pages(self, on: bool) -> Self {
+        self.choose(&options::LEAF_HUGE_PAGES, on)
     }
 
     /// The most memory that pre-images may occupy, in bytes; by default half of the heap limit. When it is used up,

@@ -143,6 +143,11 @@ impl Metadata {
         self.0.region()
     }
 
+    /// Gives back what the table occupies for these granules, all of them free: they stay so.
+    pub fn release(&self, from: usize, to: usize) {
+        self.0.release(from, to);
+    }
+
     /// Memory the table occupies.
     pub fn populated(&self) -> Bytes {
         self.0.populated()

@@ -2,18 +2,20 @@
 //!
 //! Read [`Mutator::alloc_uninit`] first: that is the fast path, a bump of a pointer and one or two bytes of metadata. All
 //! that is rare is in functions of its own: the next free run ([`Mutator::refill`]), a large object
-//! ([`Mutator::alloc_large`]), a heap at its limit ([`Mutator::make_room`]).
+//! ([`Mutator::alloc_large`]); a heap at its limit is in `shortage.rs`.
 
 use crate::core::Core;
 use crate::cycle::mailbox::{Ticket, Wanted};
 use crate::embedder::Embedder;
 use crate::error::{Error, OutOfMemory};
 use crate::events::Reason;
+use crate::fallible;
 use crate::heap::Heap;
 use crate::kernel_io::KernelIo;
 use crate::kind::Kind;
 use crate::local::{Local, LocalPtr};
-use crate::space::{Space, Taken};
+use crate::shortage::Shortage;
+use crate::space::{Claim, Space, Taken};
 use crate::stats::{CycleRecord, Ledger};
 use crate::unit::{BLOCK, BLOCK_GRANULES, GRANULE, Granules, SMALL_MAX};
 use palimpsest_runtime::barrier::{Contents, Use};
@@ -35,6 +37,9 @@ const ZERO_BY_RELEASE: usize = 1 << 20;
 /// room, and sweeping them all is some milliseconds' work.
 const SWEEP_AT_ONCE: usize = 16;
 
+/// More than what attaching takes from the host's allocator, in bytes.
+const ATTACHING: usize = 1024;
+
 /// Whether a thread's stack and registers hold references.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum StackScan {
@@ -53,6 +58,10 @@ pub struct Mutator<E: Embedder> {
     /// The heap's base and its metadata's first byte, at hand for the fast path.
     base: usize,
     metadata: *const AtomicU8,
+    /// Whether this thread may use the reserve.
+    pub(crate) claim: Claim,
+    /// How often this thread has taken memory from the spaces; as [`Core::claims`].
+    pub(crate) claims: u64,
     /// The last cycle that the stress mode asked for.
     stress: Option<Ticket>,
     /// Bound to its thread.
@@ -62,6 +71,8 @@ pub struct Mutator<E: Embedder> {
 impl<E: Embedder> Mutator<E> {
     pub(crate) fn attach(heap: Heap<E>, stack: StackScan) -> Result<Self, Error> {
         let core = heap.core();
+        let no_memory = || Error::NoMemory("an attached thread's state");
+        let room = fallible::boxed().filter(|_| fallible::has_room(ATTACHING)).ok_or_else(no_memory)?;
         // SAFETY: the mutator keeps the heap, and with it the registry, and the state, and detaches when it is dropped, on
         // this thread. (A mutator that is forgotten keeps them for ever.)
         let state = unsafe {
@@ -69,12 +80,26 @@ impl<E: Embedder> Mutator<E> {
                 stack == StackScan::Conservative,
                 core.barrier.as_ref().and_then(|barrier| barrier.delivery().fault()),
             )
-        }?;
+        };
+        let state = state.map_err(|error| match error {
+            palimpsest_runtime::Error::NoMemory(what) => Error::NoMemory(what),
+            other => other.into(),
+        })?;
         // The world does not stop before this thread polls: the colour is the current one.
-        let local = Box::into_raw(Box::new(Local::new(core.living().young)));
-        core.locals.lock().push(LocalPtr::new(local));
+        let local = Box::into_raw(Box::write(room, Local::new(core.living().young)));
+        let listed = {
+            let mut locals = core.locals.lock();
+            locals.try_reserve(1).map(|()| locals.push(LocalPtr::new(local)))
+        };
+        if listed.is_err() {
+            core.registry.detach(&state);
+            // SAFETY: made above, and nobody else has it.
+            drop(unsafe { Box::from_raw(local) });
+            return Err(no_memory());
+        }
         let (base, metadata) = (core.geometry.base, core.metadata.as_ptr());
-        Ok(Self { state, local, base, metadata, stress: None, not_send: PhantomData, heap })
+        let claim = Claim::Ordinary;
+        Ok(Self { state, local, base, metadata, claim, claims: 0, stress: None, not_send: PhantomData, heap })
     }
 
     /// The heap this thread is attached to.
@@ -83,7 +108,7 @@ impl<E: Embedder> Mutator<E> {
     }
 
     #[inline(always)]
-    fn core(&self) -> &Core<E> {
+    pub(crate) fn core(&self) -> &Core<E> {
         self.heap.core()
     }
 
@@ -100,7 +125,9 @@ impl<E: Embedder> Mutator<E> {
     /// may be stopped in it. An object of a layout with a mask is at least as long as the mask says.
     ///
     /// # Errors
-    /// [`OutOfMemory`] if the heap limit leaves no room, after waiting for a cycle and then making one.
+    /// [`OutOfMemory`] if the heap limit leaves no room: a full cycle that began after this call had found none did not make
+    /// enough. That other threads were quicker to use what a cycle freed is no reason, as long as cycles leave room. The heap
+    /// goes on working, and [`Mutator::with_reserve`] has memory for what the embedder does now.
     #[inline(always)]
     pub fn alloc(&mut self, kind: Kind, bytes: usize) -> Result<NonNull<u8>, OutOfMemory> {
         if bytes > SMALL_MAX {
@@ -229,8 +256,30 @@ impl<E: Embedder> Mutator<E> {
         }
     }
 
-    fn wait(&mut self, ticket: Ticket) {
+    /// As [`Mutator::collect`], for want of room; tells the number of the cycle and what it marked, and asks for no memory.
+    pub(crate) fn complete_cycle(&mut self) -> (u64, Bytes) {
+        loop {
+            let ticket = self.core().mailbox.request(Wanted::Full, Reason::Limit);
+            self.wait(ticket);
+            if let Some(last) = self.core().ledger.last_marked().filter(|last| last.0 >= ticket.number()) {
+                return last;
+            }
+        }
+    }
+
+    pub(crate) fn wait(&mut self, ticket: Ticket) {
         self.core().registry.blocking(&self.state, || self.core().mailbox.wait(ticket));
+    }
+
+    /// Waits until the work after a cycle is over, so that all it has freed can be had.
+    pub(crate) fn wait_for_rest(&mut self, ticket: Ticket) {
+        self.core().registry.blocking(&self.state, || self.core().mailbox.wait_for_rest(ticket));
+    }
+
+    /// Notes that this thread has taken memory from a space.
+    fn count_claim(&mut self) {
+        self.claims += 1;
+        self.core().claims.fetch_add(1, Relaxed);
     }
 
     #[cold]
@@ -243,7 +292,7 @@ impl<E: Embedder> Mutator<E> {
             return self.alloc_large(kind, bytes, false);
         }
         let (size, leaf) = (Granules::for_bytes(bytes), kind == Kind::LEAF);
-        let mut attempt = Attempt::First;
+        let mut shortage = Shortage::default();
         loop {
             if let Some(at) = self.bump(leaf, size) {
                 let core = self.core();
@@ -256,7 +305,7 @@ impl<E: Embedder> Mutator<E> {
                 });
             }
             if !self.refill(leaf, size) {
-                attempt = self.make_room(attempt, Bytes(bytes))?;
+                self.make_room(&mut shortage, Bytes(bytes))?;
             }
         }
     }
@@ -284,6 +333,7 @@ impl<E: Embedder> Mutator<E> {
         let slow = self.core().options.stress.is_some();
         if size.bytes() > MEDIUM {
             let Some(taken) = self.acquire_empty(leaf) else { return false };
+            self.count_claim();
             let core = self.heap.core().clone();
             let start = core.geometry.block_address(taken.block).as_usize();
             let runs = self.local().runs(leaf);
@@ -313,6 +363,7 @@ impl<E: Embedder> Mutator<E> {
             // There may be thousands of blocks without a hole that is large enough. This thread has no run now.
             self.poll();
             let Some(taken) = self.acquire(leaf) else { return false };
+            self.count_claim();
             let (start, end) = (taken.block.granule(), taken.block.granule() + BLOCK_GRANULES);
             let room = next_room(&core, start, end, size);
             if room.is_some() {
@@ -337,7 +388,7 @@ impl<E: Embedder> Mutator<E> {
     fn acquire(&mut self, leaf: bool) -> Option<Taken> {
         let core = self.core();
         let (space, table, budget) = (core.space(leaf), &core.blocks, &core.budget);
-        let free = || space.take_free(table, budget);
+        let free = || space.take_free(table, budget, self.claim);
         let recyclable = || space.take_recyclable(table);
         if !leaf && core.prefers_empty_blocks() {
             free().or_else(recyclable)
@@ -356,7 +407,7 @@ impl<E: Embedder> Mutator<E> {
             let block = space.take_unswept(&core.blocks)?;
             let swept = core.sweep(block);
             let taken = if swept.is_empty() {
-                space.take_free(&core.blocks, &core.budget)
+                space.take_free(&core.blocks, &core.budget, self.claim)
             } else {
                 space.take_recyclable(&core.blocks)
             };
@@ -372,7 +423,7 @@ impl<E: Embedder> Mutator<E> {
         let core = self.core();
         let space = core.space(leaf);
         let taken = loop {
-            if let Some(taken) = space.take_free(&core.blocks, &core.budget) {
+            if let Some(taken) = space.take_free(&core.blocks, &core.budget, self.claim) {
                 break taken;
             }
             core.sweep(space.take_unswept(&core.blocks)?);
@@ -389,21 +440,22 @@ impl<E: Embedder> Mutator<E> {
         self.poll();
         self.stress();
         let leaf = kind == Kind::LEAF;
-        let mut attempt = Attempt::First;
         let core = self.heap.core().clone();
         // Sizes that would overflow the arithmetic below are far beyond any limit.
-        if bytes > core.options.limit.0 {
-            attempt = Attempt::Last;
+        if bytes > core.budget.limit(self.claim).0 {
+            return Err(self.out_of_memory(Bytes(bytes)));
         }
+        let size = Granules::for_bytes(bytes);
+        let mut shortage = Shortage::default();
         loop {
-            let taken = (bytes <= core.options.limit.0).then(|| {
-                let size = Granules::for_bytes(bytes);
-                let record = |head: crate::unit::BlockIndex| {
-                    core.metadata.record_large(head.granule(), kind, core.living().young);
-                };
-                core.space(leaf).take_large(size, &core.blocks, &core.budget, record)
-            });
-            if let Some((head, pristine)) = taken.flatten() {
+            let record = |head: crate::unit::BlockIndex| {
+                core.metadata.record_large(head.granule(), kind, core.living().young);
+            };
+            let budget = (&core.budget, self.claim);
+            let prefer_clean = zeroed && bytes >= ZERO_BY_RELEASE;
+            let taken = core.space(leaf).take_large(size, prefer_clean, &core.blocks, budget, record);
+            if let Some((head, pristine)) = taken {
+                self.count_claim();
                 let at = core.geometry.block_address(head);
                 let len = bytes.next_multiple_of(PAGE_SIZE);
                 if !leaf && let Some(barrier) = &core.barrier {
@@ -429,33 +481,7 @@ impl<E: Embedder> Mutator<E> {
             }
             // What is dead among small objects may make up the run that is missing.
             core.finish_sweep();
-            attempt = self.make_room(attempt, Bytes(bytes))?;
-        }
-    }
-
-    /// The limit is reached: waits for the cycle that is at work, if one is, then makes one, then gives up.
-    #[cold]
-    fn make_room(&mut self, attempt: Attempt, requested: Bytes) -> Result<Attempt, OutOfMemory> {
-        match attempt {
-            Attempt::First => {
-                if let Some(current) = self.core().mailbox.current() {
-                    self.wait(current);
-                } else {
-                    self.cycle(Wanted::Full, Reason::Limit, Ledger::last_full);
-                    return Ok(Attempt::Last);
-                }
-                Ok(Attempt::Second)
-            }
-            Attempt::Second => {
-                self.cycle(Wanted::Full, Reason::Limit, Ledger::last_full);
-                Ok(Attempt::Last)
-            }
-            Attempt::Last => {
-                let core = self.core();
-                let error = OutOfMemory { requested, used: core.used(), limit: core.options.limit };
-                core.events.tell(|listener| listener.out_of_memory(&error));
-                Err(error)
-            }
+            self.make_room(&mut shortage, Bytes(bytes))?;
         }
     }
 
@@ -482,14 +508,6 @@ fn clear_pad(object: usize, bytes: usize) {
         // SAFETY: the last word of a new object's own granules.
         unsafe { std::ptr::with_exposed_provenance_mut::<u64>(last).write(0) };
     }
-}
-
-/// How often an allocation has tried.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Attempt {
-    First,
-    Second,
-    Last,
 }
 
 /// The first free run at or after `from` (where no object begins before and reaches into) that has room for `size`.

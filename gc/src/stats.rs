@@ -91,6 +91,8 @@ pub struct CycleRecord {
     pub stray_references: u64,
     /// Memory of the heap in use when the cycle ended, before sweeping.
     pub used_bytes: u64,
+    /// The most memory that the worker was seen to have for itself; nothing where it was done before it was looked at.
+    pub worker_private_bytes: Option<u64>,
 }
 
 impl CycleRecord {
@@ -124,6 +126,7 @@ impl CycleRecord {
             rescanned_blocks: 0,
             stray_references: 0,
             used_bytes: 0,
+            worker_private_bytes: None,
         }
     }
 }
@@ -256,8 +259,19 @@ pub struct Stats {
     pub peak_used_bytes: u64,
     /// The heap limit.
     pub limit_bytes: u64,
-    /// Populated memory beside the heap: metadata, page states, pre-images.
+    /// Populated memory of the heap: what objects occupy, garbage and free blocks included. Pages that were never written to
+    /// are not counted, so this may be less than [`Stats::used_bytes`].
+    pub resident_bytes: u64,
+    /// The same of the half with references.
+    pub resident_traced_bytes: u64,
+    /// The same of the half without references.
+    pub resident_leaf_bytes: u64,
+    /// Memory of free blocks given back to the system since the heap was made.
+    pub returned_bytes: u64,
+    /// Populated memory beside the heap: metadata, page states, pre-images, packets of references.
     pub tables_bytes: u64,
+    /// The part of that which pre-images occupy, or which is kept for them.
+    pub preimage_bytes: u64,
 }
 
 impl fmt::Display for Stats {
@@ -312,11 +326,13 @@ impl fmt::Display for Stats {
         )?;
         write!(
             f,
-            "allocated {}; in use {} of {}, at most {}; tables {}",
+            "allocated {}; in use {} of {}, at most {}; populated {}, returned {}; tables {}",
             bytes(self.allocated_bytes),
             bytes(self.used_bytes),
             bytes(self.limit_bytes),
             bytes(self.peak_used_bytes),
+            bytes(self.resident_bytes),
+            bytes(self.returned_bytes),
             bytes(self.tables_bytes)
         )
     }
@@ -348,6 +364,7 @@ struct Totals {
     mark_ms: f64,
     worker_cpu_ms: f64,
     peak_used: u64,
+    worker_private_peak: Option<u64>,
     last_trouble: Option<String>,
     /// The last cycle that ended well.
     last_complete: Option<CycleRecord>,
@@ -370,6 +387,7 @@ impl Ledger {
             mark_ms: 0.0,
             worker_cpu_ms: 0.0,
             peak_used: 0,
+            worker_private_peak: None,
             last_trouble: None,
             last_complete: None,
             last_full: None,
@@ -396,6 +414,7 @@ impl Ledger {
         t.mark_ms += record.mark_ms;
         t.worker_cpu_ms += record.worker_cpu_ms;
         t.peak_used = t.peak_used.max(record.used_bytes);
+        t.worker_private_peak = t.worker_private_peak.max(record.worker_private_bytes);
         let trouble = [&record.failure, &record.fallback, &record.untracked];
         if let Some(trouble) = trouble.into_iter().flatten().next() {
             t.last_trouble = Some(trouble.clone());
@@ -430,6 +449,17 @@ impl Ledger {
     pub(crate) unsafe fn let_go(&self) {
         // SAFETY: passed on to the caller.
         unsafe { self.totals.let_go() };
+    }
+
+    /// The most memory that a worker was seen to have for itself.
+    pub(crate) fn worker_private_peak(&self) -> Option<Bytes> {
+        self.totals.lock().worker_private_peak.map(|bytes| Bytes(bytes as usize))
+    }
+
+    /// The number of the last full cycle that ended well, and what it marked; needs no memory.
+    pub(crate) fn last_marked(&self) -> Option<(u64, Bytes)> {
+        let totals = self.totals.lock();
+        totals.last_full.as_ref().map(|record| (record.number, Bytes(record.marked_bytes as usize)))
     }
 
     /// The last cycle that ended well.
@@ -483,7 +513,12 @@ impl Ledger {
             used_bytes: 0,
             peak_used_bytes: t.peak_used,
             limit_bytes: 0,
+            resident_bytes: 0,
+            resident_traced_bytes: 0,
+            resident_leaf_bytes: 0,
+            returned_bytes: 0,
             tables_bytes: 0,
+            preimage_bytes: 0,
         }
     }
 }

@@ -24,7 +24,8 @@ fn set(variable: &str, value: Option<&str>) {
     }
 }
 
-const ALL: &str = "limit=16M,preimage-limit=4M,cycle-every=1M,young=off,rung=stw,worker-patience=2s,host-fork=copy,stress=1000,\
+const ALL: &str = "limit=16M,preimage-limit=4M,soft-limit=12M,reserve=512K,idle-after=1s,leaf-huge-pages=on,growth=50,\
+                   min-headroom=2M,cycle-every=1M,young=off,rung=stw,worker-patience=2s,host-fork=copy,stress=1000,\
                    verify=on,poison=on,worker-chaos=1000";
 
 #[test]
@@ -37,6 +38,12 @@ fn all_options_through_all_ways_make_the_same_heap() {
         let by_calls = builder()
             .limit(16 << 20)
             .preimage_limit(4 << 20)
+            .soft_limit(12 << 20)
+            .reserve(512 << 10)
+            .idle_after(Duration::from_secs(1))
+            .leaf_huge_pages(true)
+            .growth(50)
+            .min_headroom(2 << 20)
             .cycle_every(1 << 20)
             .young(false)
             .rung(Snapshot::StopTheWorld)

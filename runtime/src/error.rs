@@ -17,6 +17,9 @@ pub enum Error {
         /// What the user can change, or nothing.
         advice: &'static str,
     },
+    /// The host's allocator has no memory for this. Nothing is allocated to say so.
+    #[error("no memory for {0}: the process or the machine has run out of it")]
+    NoMemory(&'static str),
     /// A limit of the process is lower than what the heap needs.
     #[error("the heap needs {needed}, but {limit} allows {allowed}; raise it or choose a smaller heap limit")]
     Limit {

@@ -10,9 +10,13 @@ use palimpsest_runtime::Error;
 use palimpsest_runtime::mutator::StoppedWorld;
 use palimpsest_runtime::sys::event::Event;
 use palimpsest_runtime::sys::process::Hurry;
+use palimpsest_runtime::sys::smaps::Rollup;
 use palimpsest_runtime::worker::{self, Order, Record, Verdict, Worker};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// For how long a worker lives before its memory is looked at.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
 
 /// A heap that stays as it is, for a worker, while the mutators write to it.
 pub(super) trait Frozen<E: Embedder> {
@@ -129,7 +133,14 @@ fn watch<E: Embedder>(
     record: &mut CycleRecord,
 ) -> Marking {
     core.options.chaos.strike(&worker);
+    let (id, mut look_at) = (worker.id(), FIRST_LOOK);
     let end = worker.watch(frozen.control(core), core.options.patience, || {
+        // Ever more rarely: the kernel walks the worker's page tables for that.
+        if start.elapsed() >= look_at {
+            look_at = start.elapsed() * 2;
+            let private = Rollup::of_process(id).ok().map(|rollup| rollup.private.0 as u64);
+            record.worker_private_bytes = record.worker_private_bytes.max(private);
+        }
         if core.mailbox.is_shut_down() || frozen.is_lost(core) { Verdict::Abandon } else { Verdict::GoOn }
     });
     let sound = frozen.thaw(record);

@@ -2,6 +2,7 @@
 
 use crate::events::Reason;
 use palimpsest_runtime::sys::lock::{Condvar, HoldAcrossFork, Mutex};
+use std::time::{Duration, Instant};
 
 /// Requests and how far the collector is.
 #[derive(Debug, Default)]
@@ -28,6 +29,21 @@ struct State {
     idle: bool,
     /// Threads that want to fork, for which no cycle begins.
     forks: u32,
+    /// Something has happened for which the collector's thread is to look around, short of a request.
+    stirred: bool,
+    /// Threads that wait for the collector's thread to have nothing to do.
+    awaited: u32,
+}
+
+/// What the collector's thread is to do next.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Next {
+    /// The cycle of this number, which has begun; what was asked for, and why.
+    Cycle { number: u64, wanted: Wanted, reason: Reason },
+    /// Nothing was wanted for as long as it would wait; or something stirred.
+    LookAround,
+    /// The heap is going away.
+    End,
 }
 
 /// A cycle that was asked for: the one with this number, or a later one, will have begun after the request.
@@ -35,6 +51,11 @@ struct State {
 pub(crate) struct Ticket(u64);
 
 impl Ticket {
+    /// One for the cycle of this number.
+    pub(crate) fn of(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The cycle's number.
     pub(crate) fn number(self) -> u64 {
         self.0
@@ -86,30 +107,56 @@ impl Mailbox {
         }
     }
 
-    /// The collector's side: waits for a request and begins the cycle: its number, what was asked for, and why. `None`: the heap is
-    /// going away.
-    pub(crate) fn next(&self) -> Option<(u64, Wanted, Reason)> {
+    /// The collector's side: waits for a request, for at most so long, and begins the cycle.
+    pub(crate) fn next(&self, patience: Option<Duration>) -> Next {
+        let since = Instant::now();
         let mut state = self.state.lock();
-        while (state.wanted <= state.begun || state.forks > 0) && !state.shutdown {
+        let next = loop {
+            let mut left = None;
+            if state.shutdown {
+                break Next::End;
+            }
+            if state.forks == 0 {
+                if state.wanted > state.begun {
+                    state.begun += 1;
+                    let wanted = if state.full == state.begun {
+                        Wanted::Full
+                    } else if state.young == state.begun {
+                        Wanted::Young
+                    } else {
+                        Wanted::Any
+                    };
+                    break Next::Cycle { number: state.begun, wanted, reason: state.reason };
+                }
+                left = patience.map(|patience| patience.saturating_sub(since.elapsed()));
+                if std::mem::take(&mut state.stirred) || left == Some(Duration::ZERO) {
+                    break Next::LookAround;
+                }
+            }
             state.idle = true;
-            if state.forks > 0 {
+            if state.forks > 0 || state.awaited > 0 {
                 self.to_threads.notify_all();
             }
-            self.to_collector.wait(&mut state);
-        }
-        state.idle = false;
-        if state.shutdown {
-            return None;
-        }
-        state.begun += 1;
-        let wanted = if state.full == state.begun {
-            Wanted::Full
-        } else if state.young == state.begun {
-            Wanted::Young
-        } else {
-            Wanted::Any
+            self.to_collector.wait_for(&mut state, left);
         };
-        Some((state.begun, wanted, state.reason))
+        state.idle = false;
+        next
+    }
+
+    /// Has the collector's thread look around.
+    pub(crate) fn stir(&self) {
+        self.state.lock().stirred = true;
+        self.to_collector.notify_one();
+    }
+
+    /// Waits until the work after the cycle is over, or a later cycle has begun. The caller is in a blocking region.
+    pub(crate) fn wait_for_rest(&self, ticket: Ticket) {
+        let mut state = self.state.lock();
+        state.awaited += 1;
+        while !state.idle && state.begun <= ticket.0 && !state.shutdown {
+            self.to_threads.wait(&mut state);
+        }
+        state.awaited -= 1;
     }
 
     /// The collector's side: the cycle has ended.
@@ -175,6 +222,7 @@ impl Mailbox {
         unsafe {
             let state = self.state.held();
             state.forks = 0;
+            state.awaited = 0;
             state.idle = true;
             self.state.let_go();
         }
@@ -197,16 +245,47 @@ mod tests {
         let mailbox = Mailbox::default();
         let first = mailbox.request(Wanted::Young, Reason::Stress);
         assert_eq!(mailbox.request(Wanted::Full, Reason::Explicit), first, "one cycle serves both");
-        assert_eq!(mailbox.next(), Some((1, Wanted::Full, Reason::Stress)), "the first reason counts");
+        let next = Next::Cycle { number: 1, wanted: Wanted::Full, reason: Reason::Stress };
+        assert_eq!(mailbox.next(None), next, "the first reason counts");
         assert_eq!(mailbox.current(), Some(first));
         let second = mailbox.request(Wanted::Any, Reason::Allocation);
         assert_eq!(mailbox.request(Wanted::Any, Reason::Limit), second);
         assert!(second > first);
         mailbox.ended();
         mailbox.wait(first);
-        assert_eq!((mailbox.current(), mailbox.next()), (None, Some((2, Wanted::Any, Reason::Limit))));
+        let next = Next::Cycle { number: 2, wanted: Wanted::Any, reason: Reason::Limit };
+        assert_eq!((mailbox.current(), mailbox.next(None)), (None, next));
         mailbox.shut_down();
         mailbox.wait(second);
-        assert_eq!(mailbox.next(), None);
+        assert_eq!(mailbox.next(None), Next::End);
+    }
+
+    #[test]
+    fn a_collector_without_requests_looks_around() {
+        let mailbox = Mailbox::default();
+        let short = Some(Duration::from_millis(20));
+        let since = Instant::now();
+        assert_eq!(mailbox.next(short), Next::LookAround);
+        assert!(since.elapsed() >= Duration::from_millis(20));
+        mailbox.stir();
+        assert_eq!(mailbox.next(None), Next::LookAround);
+        mailbox.request(Wanted::Any, Reason::Allocation);
+        mailbox.stir();
+        assert!(matches!(mailbox.next(short), Next::Cycle { .. }), "a request comes first");
+    }
+
+    #[test]
+    fn rest_is_waited_for_until_the_collector_has_nothing_to_do() {
+        let mailbox = Mailbox::default();
+        let ticket = mailbox.request(Wanted::Full, Reason::Explicit);
+        assert!(matches!(mailbox.next(None), Next::Cycle { number: 1, .. }));
+        mailbox.ended();
+        std::thread::scope(|s| {
+            let waiting = s.spawn(|| mailbox.wait_for_rest(ticket));
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!waiting.is_finished());
+            assert_eq!(mailbox.next(Some(Duration::from_millis(200))), Next::LookAround);
+            waiting.join().unwrap();
+        });
     }
 }

@@ -12,8 +12,10 @@
 //!
 //! A cycle is full, or of the young ([`Scope`]): which one is for [`policy`] to say.
 
+mod ballast;
 mod fork_cow;
 mod forked;
+mod idle;
 pub(crate) mod mailbox;
 mod minor;
 pub(crate) mod policy;
@@ -27,14 +29,17 @@ use crate::mark::{Marker, Source, Tally};
 use crate::roots::RootSet;
 use crate::stats::{CycleRecord, Scope, ms};
 use crate::verify;
+use ballast::Ballast;
 use fork_cow::ForkCow;
+use idle::Idle;
+use mailbox::Next;
 use minor::InPause;
 use palimpsest_runtime::ladder::Snapshot;
 use palimpsest_runtime::mutator::{MutatorState, StoppedWorld};
 use palimpsest_runtime::sys::process::StopOnUnwind;
 use palimpsest_runtime::sys::signal;
 use palimpsest_runtime::worker::Failure;
-use palimpsest_runtime::{CHUNK_PAGES, PageRange};
+use palimpsest_runtime::{Bytes, CHUNK_PAGES, PageRange};
 use policy::{Plan, Policy};
 use preimage::Preimage;
 use std::sync::Arc;
@@ -68,12 +73,15 @@ pub(crate) struct Collector<E> {
     failed: u32,
     last_failure: Option<Failure>,
     policy: Policy,
+    /// What had been allocated when the last cycle ended, in bytes.
+    allocated: u64,
 }
 
 impl<E: Embedder> Collector<E> {
     pub(crate) fn new(core: Arc<Core<E>>) -> Self {
         let policy = Policy::new(&core.options, core.remembers());
-        Self { core, failed: 0, last_failure: None, policy }
+        let allocated = core.allocated.load(Ordering::Relaxed);
+        Self { core, failed: 0, last_failure: None, policy, allocated }
     }
 
     /// The collector thread's life: until the heap is shut down.
@@ -84,14 +92,23 @@ impl<E: Embedder> Collector<E> {
         // A collector that panics has found its own state to be wrong, and all threads would wait for it for ever.
         let _stop = StopOnUnwind;
         let core = self.core.clone();
-        while let Some((number, wanted, reason)) = core.mailbox.next() {
-            let plan = self.policy.plan(wanted);
-            let begin = CycleBegin { number, reason, scope: plan.scope };
-            core.events.tell(|listener| listener.cycle_began(&begin));
-            self.cycle(number, plan);
-            core.mailbox.ended();
-            core.finish_sweep();
-            core.prepare_blocks();
+        let (mut idle, mut ballast) = (Idle::default(), Ballast::default());
+        loop {
+            ballast.take_it();
+            match core.mailbox.next(idle.patience(&core)) {
+                Next::Cycle { number, wanted, reason } => {
+                    ballast.drop_it();
+                    let plan = self.policy.plan(wanted);
+                    let begin = CycleBegin { number, reason, scope: plan.scope };
+                    core.events.tell(|listener| listener.cycle_began(&begin));
+                    self.cycle(number, plan);
+                    core.mailbox.ended();
+                    core.tidy();
+                    idle.begin_anew(&core);
+                }
+                Next::LookAround => idle.look_around(&core),
+                Next::End => break,
+            }
         }
     }
 
@@ -121,6 +138,9 @@ impl<E: Embedder> Collector<E> {
         }
         let headroom = self.policy.learn(&core.options, &record);
         let allocated = core.allocated.load(Ordering::Relaxed);
+        let recent = Bytes((allocated - std::mem::replace(&mut self.allocated, allocated)) as usize);
+        let keep = core.options.keep(self.policy.live(), headroom, recent);
+        core.keep.store(keep.0, Ordering::Relaxed);
         core.next_cycle_at.store(allocated + headroom.0 as u64, Ordering::Relaxed);
         if record.failure.is_some() && core.mailbox.is_shut_down() {
             // Given up because the heap goes away: nobody's trouble.

@@ -33,6 +33,8 @@ pub(super) struct Policy {
     /// Whether there can be cycles of the young at all.
     generations: bool,
     limit: Bytes,
+    /// How much more may be live before the next full cycle.
+    allowed: Bytes,
     /// A full cycle has ended well, and none has failed since.
     settled: bool,
     /// Live after the last full cycle; and now, as far as is known.
@@ -77,6 +79,7 @@ impl Policy {
         Self {
             generations: options.young && remembers,
             limit: options.limit,
+            allowed: options.growth_of(Bytes(0)),
             settled: false,
             full: Bytes(0),
             live: Bytes(0),
@@ -103,12 +106,17 @@ impl Policy {
             return if is_due { Plan::FULL } else { young };
         }
         let room = self.limit.0.saturating_sub(self.full.0) / 2;
-        let allowed = self.full.max(Options::MIN_HEADROOM).0.min(room);
+        let allowed = self.allowed.0.min(room);
         let grown = self.live.0.saturating_sub(self.full.0) >= allowed;
         if wanted == Wanted::Any && (grown || self.prefers_full()) {
             return Plan::FULL;
         }
         Plan { scope: Scope::Young, in_pause: self.work <= LITTLE && self.wait == 0 }
+    }
+
+    /// What is live now, as far as is known.
+    pub(super) fn live(&self) -> Bytes {
+        self.live
     }
 
     fn prefers_full(&self) -> bool {
@@ -132,6 +140,7 @@ impl Policy {
                 self.preferred = if self.prefers_full() { self.preferred + 1 } else { 0 };
                 (self.settled, self.since_full) = (true, 0);
                 (self.full, self.live) = (Bytes(marked as usize), Bytes(marked as usize));
+                self.allowed = options.growth_of(self.full);
             }
             Scope::Young => {
                 (self.since_full, self.preferred) = (self.since_full + 1, 0);

@@ -6,6 +6,7 @@
 
 use crate::error::Error;
 use crate::unit::BlockIndex;
+use palimpsest_runtime::Bytes;
 use palimpsest_runtime::mapping::{Region, Shared};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -64,6 +65,16 @@ impl Packets {
                 flag.store(0, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Gives back all memory of packets; no marker is at work, and [`Packets::reset`] comes before the next.
+    pub(crate) fn release(&self) {
+        self.packets.release(0, self.packets.len());
+    }
+
+    /// Memory that packets occupy.
+    pub(crate) fn populated(&self) -> Bytes {
+        self.packets.populated()
     }
 
     /// The entries of a packet that the caller has taken.

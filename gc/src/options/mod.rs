@@ -32,14 +32,15 @@ pub use error::OptionError;
 pub(crate) use read::{Given, Source};
 pub(crate) use table::Row;
 pub(crate) use table::{
-    CYCLE_EVERY, HOST_FORK, LIMIT, POISON, PREIMAGE_LIMIT, RUNG, STRESS, VERIFY, WORKER_CHAOS,
-    WORKER_PATIENCE, YOUNG,
+    CYCLE_EVERY, GROWTH, HOST_FORK, IDLE_AFTER, LEAF_HUGE_PAGES, LIMIT, MIN_HEADROOM, POISON, PREIMAGE_LIMIT,
+    RESERVE, RUNG, SOFT_LIMIT, STRESS, VERIFY, WORKER_CHAOS, WORKER_PATIENCE, YOUNG,
 };
 pub use table::{Descriptor, Group, all};
 pub(crate) use value::Value;
 
 use crate::cycle::policy::Headroom;
 use crate::host_fork::HostFork;
+use crate::unit::BLOCK;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::ladder::Wish;
 use palimpsest_runtime::sys::{clock, limits};
@@ -111,6 +112,14 @@ impl Chaos {
     }
 }
 
+/// Above the soft limit at least so much is allocated between cycles, and a sixteenth of what is live, so that marking does not
+/// cost more than sixteen times what allocation gains.
+const SOFT_HEADROOM: Bytes = Bytes::mib(1);
+
+/// The reserve, by default a sixty-fourth of the limit, is not smaller than this nor larger than that: two blocks, and four
+/// mebibytes.
+const RESERVES: [Bytes; 2] = [Bytes(2 * BLOCK), Bytes::mib(4)];
+
 /// Nanoseconds, bytes and switches, with defaults that are meant to be left alone.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Options {
@@ -120,6 +129,18 @@ pub(crate) struct Options {
     pub(crate) cycle_every: Option<Bytes>,
     /// Whether there are cycles of the young, where the heap remembers what is written.
     pub(crate) young: bool,
+    /// Above this the collector works harder.
+    pub(crate) soft_limit: Option<Bytes>,
+    /// What is allocated between cycles, in percent of what is live.
+    pub(crate) growth: u32,
+    /// What is allocated between cycles at least.
+    pub(crate) min_headroom: Bytes,
+    /// The part of the limit that only `Mutator::with_reserve` may use.
+    pub(crate) reserve: Option<Bytes>,
+    /// After how long without a cycle and without allocation all free memory is given back.
+    pub(crate) idle_after: Duration,
+    /// Whether the leaf half is to have huge pages.
+    pub(crate) leaf_huge_pages: bool,
     /// What children have of the heap.
     pub(crate) host_fork: HostFork,
     pub(crate) preimage_limit: Option<Bytes>,
@@ -152,6 +173,12 @@ impl Options {
             rung: None,
             cycle_every: None,
             young: true,
+            soft_limit: None,
+            growth: 100,
+            min_headroom: Self::MIN_HEADROOM,
+            reserve: None,
+            idle_after: Duration::from_secs(5),
+            leaf_huge_pages: false,
             host_fork: HostFork::default(),
             preimage_limit: None,
             stress: None,
@@ -181,17 +208,52 @@ impl Options {
         self.headroom(Bytes(0), Headroom::Double)
     }
 
-    /// How much is allocated from the end of a cycle to the beginning of the next, with so much live: no more than half of the
-    /// room there is, since allocation goes on during the cycle.
+    /// How much more may be live before the growth policy wants a full cycle, with so much live after the last one.
+    pub(crate) fn growth_of(&self, live: Bytes) -> Bytes {
+        let growth = (live.0 as u128 * u128::from(self.growth) / 100).min(usize::MAX as u128) as usize;
+        self.below_soft_limit(live, Bytes(growth.max(self.min_headroom())))
+    }
+
+    fn min_headroom(&self) -> usize {
+        self.min_headroom.0.max(BLOCK)
+    }
+
+    /// So much, but not beyond the soft limit; above it, little.
+    fn below_soft_limit(&self, live: Bytes, headroom: Bytes) -> Bytes {
+        let Some(soft) = self.soft_limit else { return headroom };
+        let least = SOFT_HEADROOM.0.max(live.0 / 16);
+        headroom.min(Bytes(soft.0.saturating_sub(live.0).max(least)))
+    }
+
+    /// How much is allocated from the end of a cycle to the beginning of the next, with so much live: as the growth policy
+    /// says, but not beyond the soft limit, and no more than half of the room there is, since allocation goes on during the
+    /// cycle.
     pub(crate) fn headroom(&self, live: Bytes, share: Headroom) -> Bytes {
-        let room = Bytes(self.limit.0.saturating_sub(live.0) / 2);
+        let room = self.limit.0.saturating_sub(self.reserve().0).saturating_sub(live.0) / 2;
         let share = match share {
-            Headroom::Nursery => Self::NURSERY,
-            Headroom::Quarter => Bytes(live.0 / 4).max(Self::MIN_HEADROOM),
-            Headroom::Double => live.max(Self::MIN_HEADROOM),
+            Headroom::Nursery => self.below_soft_limit(live, Self::NURSERY),
+            Headroom::Quarter => {
+                let least = Bytes(self.min_headroom());
+                self.below_soft_limit(live, Bytes(self.growth_of(live).0 / 4).max(least))
+            }
+            Headroom::Double => self.growth_of(live),
         };
-        let by_growth = share.min(room);
-        self.cycle_every.map_or(by_growth, |every| every.min(room))
+        Bytes(self.cycle_every.map_or(share, |every| every).0.min(room))
+    }
+
+    /// How much memory free blocks keep after a cycle that found so much live, with so much to be allocated until the next
+    /// begins: what will be allocated until that has ended, which is half as much again, or as much as it was the last time.
+    /// Nothing where that would exceed the soft limit.
+    pub(crate) fn keep(&self, live: Bytes, headroom: Bytes, last: Bytes) -> Bytes {
+        let keep = (headroom.0 + headroom.0 / 2).max(last.0);
+        Bytes(if self.soft_limit.is_some_and(|soft| live.0 + headroom.0 > soft.0) { 0 } else { keep })
+    }
+
+    /// The part of the limit that only `Mutator::with_reserve` may use.
+    pub(crate) fn reserve(&self) -> Bytes {
+        let [least, most] = RESERVES;
+        let wanted = self.reserve.unwrap_or(Bytes((self.limit.0 / 64).clamp(least.0, most.0)));
+        wanted.min(Bytes(self.limit.0 / 2))
     }
 }
 
@@ -219,6 +281,7 @@ mod tests {
     #[test]
     fn headroom_follows_what_is_live_and_the_room_there_is() {
         let mut options = Options::new(Bytes::mib(1000));
+        options.reserve = Some(Bytes(0));
         let headroom = |options: &Options, live| options.headroom(live, Headroom::Double);
         assert_eq!(headroom(&options, Bytes(0)), Options::MIN_HEADROOM);
         assert_eq!(headroom(&options, Bytes::mib(200)), Bytes::mib(200));
@@ -227,5 +290,52 @@ mod tests {
         options.cycle_every = Some(Bytes::mib(8));
         assert_eq!(headroom(&options, Bytes::mib(200)), Bytes::mib(8));
         assert_eq!(headroom(&options, Bytes::mib(1000)), Bytes(0));
+    }
+
+    #[test]
+    fn growth_and_the_least_are_policy() {
+        let mut options = Options::new(Bytes::mib(1000));
+        let headroom = |options: &Options, live| options.headroom(live, Headroom::Double);
+        (options.growth, options.min_headroom, options.reserve) = (50, Bytes::mib(4), Some(Bytes(0)));
+        assert_eq!(headroom(&options, Bytes(0)), Bytes::mib(4));
+        assert_eq!(headroom(&options, Bytes::mib(200)), Bytes::mib(100));
+        (options.growth, options.min_headroom) = (u32::MAX, Bytes(0));
+        assert_eq!(headroom(&options, Bytes::mib(200)), Bytes::mib(400), "half of the room");
+        options.growth = 0;
+        assert_eq!(headroom(&options, Bytes::mib(200)), Bytes(BLOCK));
+    }
+
+    #[test]
+    fn above_the_soft_limit_cycles_are_close_and_nothing_is_kept() {
+        let mut options = Options::new(Bytes::mib(1000));
+        let headroom = |options: &Options, live| options.headroom(live, Headroom::Double);
+        options.soft_limit = Some(Bytes::mib(100));
+        assert_eq!(headroom(&options, Bytes::mib(10)), Options::MIN_HEADROOM);
+        assert_eq!(options.keep(Bytes::mib(10), Bytes::mib(32), Bytes(0)), Bytes::mib(48));
+        assert_eq!(
+            options.keep(Bytes::mib(10), Bytes::mib(32), Bytes::mib(70)),
+            Bytes::mib(70),
+            "as the last time"
+        );
+        assert_eq!(headroom(&options, Bytes::mib(90)), Bytes::mib(10), "up to the soft limit");
+        assert_eq!(headroom(&options, Bytes::mib(99)), Bytes(99 << 16), "a sixteenth");
+        assert_eq!(headroom(&options, Bytes::mib(160)), Bytes::mib(10));
+        assert_eq!(options.keep(Bytes::mib(160), Bytes::mib(10), Bytes::mib(7)), Bytes(0));
+        options.soft_limit = Some(Bytes(0));
+        assert_eq!(headroom(&options, Bytes(0)), SOFT_HEADROOM);
+    }
+
+    #[test]
+    fn the_reserve_is_small_and_never_most_of_the_heap() {
+        let reserve = |limit: Bytes, reserve: Option<Bytes>| {
+            let mut options = Options::new(limit);
+            options.reserve = reserve;
+            options.reserve()
+        };
+        assert_eq!(reserve(Bytes::mib(1), None), Bytes(2 * BLOCK));
+        assert_eq!(reserve(Bytes::mib(64), None), Bytes::mib(1));
+        assert_eq!(reserve(Bytes::mib(1 << 20), None), Bytes::mib(4));
+        assert_eq!(reserve(Bytes::mib(8), Some(Bytes::mib(100))), Bytes::mib(4));
+        assert_eq!(reserve(Bytes::mib(8), Some(Bytes(0))), Bytes(0));
     }
 }

@@ -174,7 +174,8 @@ mod tests {
     use crate::HostFork;
     use crate::Snapshot;
     use crate::options::table::{
-        CYCLE_EVERY, HOST_FORK, LIMIT, PREIMAGE_LIMIT, WORKER_CHAOS, WORKER_PATIENCE, YOUNG,
+        CYCLE_EVERY, GROWTH, HOST_FORK, IDLE_AFTER, LEAF_HUGE_PAGES, LIMIT, MIN_HEADROOM, PREIMAGE_LIMIT,
+        RESERVE, SOFT_LIMIT, WORKER_CHAOS, WORKER_PATIENCE, YOUNG,
     };
     use crate::options::{all, check};
     use palimpsest_runtime::Bytes;
@@ -218,6 +219,12 @@ mod tests {
         let cases = [
             ("limit=3M", by_call(&LIMIT, Bytes::mib(3))),
             ("preimage-limit=2G", by_call(&PREIMAGE_LIMIT, Bytes(2 << 30))),
+            ("soft-limit=5M", by_call(&SOFT_LIMIT, Bytes::mib(5))),
+            ("reserve=0", by_call(&RESERVE, Bytes(0))),
+            ("idle-after=1s", by_call(&IDLE_AFTER, Duration::from_secs(1))),
+            ("leaf-huge-pages=on", by_call(&LEAF_HUGE_PAGES, true)),
+            ("growth=400", by_call(&GROWTH, 400)),
+            ("min-headroom=1M", by_call(&MIN_HEADROOM, Bytes::mib(1))),
             ("cycle-every=65536", by_call(&CYCLE_EVERY, Bytes(65_536))),
             ("young=off", by_call(&YOUNG, false)),
             ("rung=stw", by_call(&RUNG, stw)),
@@ -289,7 +296,7 @@ mod tests {
 
     #[test]
     fn each_mistake_is_named() {
-        let names = "limit, preimage-limit, cycle-every, young, rung";
+        let names = "limit, preimage-limit, soft-limit, reserve,";
         let unknown = error("limt=5M");
         assert!(
             unknown.starts_with("unknown option `limt`; did you mean `limit`? options are: "),

@@ -100,6 +100,96 @@ pub(crate) static PREIMAGE_LIMIT: Row<Bytes> = Row {
     get: |options| options.preimage_limit,
 };
 
+pub(crate) static SOFT_LIMIT: Row<Bytes> = Row {
+    about: Descriptor {
+        name: "soft-limit",
+        value: "SIZE",
+        default: "none",
+        meaning: "Above it cycles come closer together and free memory goes back at once; never an error",
+        group: Group::Memory,
+    },
+    read: Bytes::read,
+    least: Some(LEAST_LIMIT),
+    most: None,
+    put: |options, bytes| options.soft_limit = Some(bytes),
+    get: |options| options.soft_limit,
+};
+
+pub(crate) static RESERVE: Row<Bytes> = Row {
+    about: Descriptor {
+        name: "reserve",
+        value: "SIZE",
+        default: "a sixty-fourth of the heap limit, at least 128K and at most 4M",
+        meaning: "The part of the limit that only Mutator::with_reserve uses; at most half",
+        group: Group::Memory,
+    },
+    read: Bytes::read,
+    least: None,
+    most: Some(MOST_LIMIT),
+    put: |options, bytes| options.reserve = Some(bytes),
+    get: |options| options.reserve,
+};
+
+pub(crate) static IDLE_AFTER: Row<Duration> = Row {
+    about: Descriptor {
+        name: "idle-after",
+        value: "DURATION",
+        default: "5s",
+        meaning: "After so long without a cycle and without allocation all free memory goes back to the system",
+        group: Group::Memory,
+    },
+    read: Duration::read,
+    least: Some(Duration::from_millis(1)),
+    most: None,
+    put: |options, time| options.idle_after = time,
+    get: |options| Some(options.idle_after),
+};
+
+pub(crate) static LEAF_HUGE_PAGES: Row<bool> = Row {
+    about: Descriptor {
+        name: "leaf-huge-pages",
+        value: "on|off",
+        default: "off",
+        meaning: "Asks for huge pages for objects without references; pauses may get longer",
+        group: Group::Memory,
+    },
+    read: bool::read,
+    least: None,
+    most: None,
+    put: |options, on| options.leaf_huge_pages = on,
+    get: |options| Some(options.leaf_huge_pages),
+};
+
+pub(crate) static GROWTH: Row<u64> = Row {
+    about: Descriptor {
+        name: "growth",
+        value: "COUNT",
+        default: "100",
+        meaning: "How much is allocated between cycles, in percent of what is live",
+        group: Group::Pacing,
+    },
+    read: u64::read,
+    least: None,
+    most: Some(u32::MAX as u64),
+    put: |options, percent| options.growth = u32::try_from(percent).unwrap_or(u32::MAX),
+    get: |options| Some(options.growth.into()),
+};
+
+pub(crate) static MIN_HEADROOM: Row<Bytes> = Row {
+    about: Descriptor {
+        name: "min-headroom",
+        value: "SIZE",
+        default: "32M",
+        meaning: "How much is allocated between cycles at least, as far as the limits allow",
+        group: Group::Pacing,
+    },
+    read: Bytes::read,
+    least: Some(BLOCK),
+    most: None,
+    put: |options, bytes| options.min_headroom = bytes,
+    get: |options| Some(options.min_headroom),
+};
+
 pub(crate) static CYCLE_EVERY: Row<Bytes> = Row {
     about: Descriptor {
         name: "cycle-every",
@@ -236,9 +326,15 @@ pub(crate) static WORKER_CHAOS: Row<u64> = Row {
 };
 
 /// All rows.
-pub(super) static ROWS: [&dyn Entry; 11] = [
+pub(super) static ROWS: [&dyn Entry; 17] = [
     &LIMIT,
     &PREIMAGE_LIMIT,
+    &SOFT_LIMIT,
+    &RESERVE,
+    &IDLE_AFTER,
+    &LEAF_HUGE_PAGES,
+    &GROWTH,
+    &MIN_HEADROOM,
     &CYCLE_EVERY,
     &YOUNG,
     &RUNG,

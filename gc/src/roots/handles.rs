@@ -1,6 +1,8 @@
 //! Handles: roots one by one, for native code that keeps a reference.
 
 use super::RootSet;
+use crate::error::Error;
+use crate::fallible;
 use palimpsest_runtime::Address;
 use palimpsest_runtime::host_fork::stop_without_heap;
 use palimpsest_runtime::sys::lock::Mutex;
@@ -20,9 +22,16 @@ pub(crate) struct HandleTable {
 }
 
 impl HandleTable {
-    fn take(&mut self, object: Address) -> (Chunk, (u32, u16)) {
+    fn take(&mut self, object: Address) -> Result<(Chunk, (u32, u16)), Error> {
         if self.free.is_empty() {
             let k = self.chunks.len() as u32;
+            // Room for all slots: giving one back never asks for memory.
+            let has_room = self.chunks.try_reserve(1).is_ok()
+                && self.free.try_reserve((self.chunks.len() + 1) * CHUNK).is_ok()
+                && fallible::has_room(size_of::<[AtomicUsize; CHUNK]>() + 64);
+            if !has_room {
+                return Err(Error::NoMemory("a handle"));
+            }
             self.chunks.push(Arc::new([const { AtomicUsize::new(0) }; CHUNK]));
             self.free.extend((0..CHUNK as u16).rev().map(|slot| (k, slot)));
         }
@@ -30,7 +39,7 @@ impl HandleTable {
         let at = self.free.pop().unwrap_or_default();
         let chunk = self.chunks[at.0 as usize].clone();
         chunk[at.1 as usize].store(object.as_usize(), Relaxed);
-        (chunk, at)
+        Ok((chunk, at))
     }
 
     fn put(&mut self, at: (u32, u16)) {
@@ -67,10 +76,10 @@ pub(crate) trait AsRoots: Send + Sync + std::fmt::Debug {
 }
 
 impl Handle {
-    pub(crate) fn new(roots: Arc<dyn AsRoots>, object: Address) -> Self {
+    pub(crate) fn new(roots: Arc<dyn AsRoots>, object: Address) -> Result<Self, Error> {
         let Some(own) = roots.roots() else { stop_without_heap("Heap::handle") };
-        let (chunk, at) = own.lock().handles.take(object);
-        Self { roots, chunk, at }
+        let (chunk, at) = own.lock().handles.take(object)?;
+        Ok(Self { roots, chunk, at })
     }
 
     /// The object.

@@ -3,6 +3,7 @@
 use super::handles::AsRoots;
 use super::{RootVisitor, visit_words};
 use crate::embedder::Embedder;
+use crate::error::Error;
 use palimpsest_runtime::host_fork::stop_without_heap;
 use std::sync::Arc;
 
@@ -44,10 +45,11 @@ pub(crate) struct RangeTable {
 unsafe impl Send for RangeTable {}
 
 impl RangeTable {
-    fn add(&mut self, range: RootRange) -> u64 {
+    fn add(&mut self, range: RootRange) -> Result<u64, Error> {
+        self.ranges.try_reserve(1).map_err(|_| Error::NoMemory("a root range"))?;
         self.next += 1;
         self.ranges.push((self.next, range));
-        self.next
+        Ok(self.next)
     }
 
     fn remove(&mut self, id: u64) {
@@ -91,10 +93,10 @@ pub struct Roots {
 }
 
 impl Roots {
-    pub(crate) fn new(roots: Arc<dyn AsRoots>, range: RootRange) -> Self {
+    pub(crate) fn new(roots: Arc<dyn AsRoots>, range: RootRange) -> Result<Self, Error> {
         let Some(own) = roots.roots() else { stop_without_heap("Heap::add_roots") };
-        let id = own.lock().ranges.add(range);
-        Self { roots, id }
+        let id = own.lock().ranges.add(range)?;
+        Ok(Self { roots, id })
     }
 }
 

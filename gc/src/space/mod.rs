@@ -28,25 +28,47 @@ use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, Granules};
 use free::FreeBlocks;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::sys::lock::Mutex;
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 /// A block with less free room than this is left alone until the next cycle: opening its pages costs more than the room
 /// is worth.
 const WORTH_RECYCLING: Granules = Granules(BLOCK_GRANULES / 16);
+
+/// Blocks of either sort that a new space has room to list. Later the host's allocator may have no more memory for that.
+const LISTED: usize = 256;
 
 /// The heap's memory against its limit.
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicUsize,
     limit: Bytes,
+    /// The last part of the limit, for those who may use it.
+    reserve: Bytes,
+}
+
+/// How much of the limit an allocation may use.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// All but the reserve.
+    Ordinary,
+    /// The reserve too.
+    Reserve,
 }
 
 impl Budget {
     /// Nothing used.
-    pub fn new(limit: Bytes) -> Self {
-        Self { used: AtomicUsize::new(0), limit }
+    pub fn new(limit: Bytes, reserve: Bytes) -> Self {
+        Self { used: AtomicUsize::new(0), limit, reserve }
+    }
+
+    /// What may be used altogether.
+    pub fn limit(&self, claim: Claim) -> Bytes {
+        match claim {
+            Claim::Ordinary => Bytes(self.limit.0.saturating_sub(self.reserve.0)),
+            Claim::Reserve => self.limit,
+        }
     }
 
     /// What blocks and large objects occupy.
@@ -54,9 +76,10 @@ impl Budget {
         Bytes(self.used.load(Relaxed))
     }
 
-    fn take(&self, bytes: usize) -> bool {
+    fn take(&self, bytes: usize, claim: Claim) -> bool {
+        let limit = self.limit(claim).0;
         self.used
-            .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|sum| *sum <= self.limit.0))
+            .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|sum| *sum <= limit))
             .is_ok()
     }
 
@@ -73,6 +96,8 @@ pub struct Space {
     /// Blocks, counted from the first, that were empty at the last snapshot and have been taken since: all their objects are
     /// young. Read without the lock.
     fresh: Vec<AtomicU8>,
+    /// As `used_end`, for who may not take the lock.
+    seen_end: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -124,19 +149,26 @@ impl Taken {
 
 impl Space {
     /// A space of `blocks` free blocks from `first` on.
-    pub fn new(first: BlockIndex, blocks: u32) -> Self {
+    pub fn new(first: BlockIndex, blocks: u32) -> Result<Self, TryReserveError> {
+        let (mut recyclable, mut large) = (Vec::new(), Vec::new());
+        let (mut young, mut fresh) = (Vec::new(), Vec::new());
+        young.try_reserve_exact(blocks.div_ceil(64) as usize)?;
+        young.resize(blocks.div_ceil(64) as usize, 0);
+        fresh.try_reserve_exact(blocks as usize)?;
+        fresh.extend((0..blocks).map(|_| AtomicU8::new(0)));
+        recyclable.try_reserve(LISTED)?;
+        large.try_reserve(LISTED)?;
         let inner = Inner {
-            free: FreeBlocks::new(blocks),
+            free: FreeBlocks::new(blocks)?,
             ready: VecDeque::new(),
-            recyclable: Vec::new(),
-            large: Vec::new(),
+            recyclable,
+            large,
             sweep_at: first.0,
             used_end: first.0,
             sweeps: 0,
-            young: vec![0; blocks.div_ceil(64) as usize],
+            young,
         };
-        let fresh = (0..blocks).map(|_| AtomicU8::new(0)).collect();
-        Self { first, inner: Mutex::new(inner), fresh }
+        Ok(Self { first, inner: Mutex::new(inner), fresh, seen_end: AtomicU32::new(first.0) })
     }
 
     /// A swept block with room among its objects.
@@ -149,8 +181,8 @@ impl Space {
     }
 
     /// A block with nothing in it, if the budget allows.
-    pub fn take_free(&self, table: &BlockTable, budget: &Budget) -> Option<Taken> {
-        if !budget.take(BLOCK) {
+    pub fn take_free(&self, table: &BlockTable, budget: &Budget, claim: Claim) -> Option<Taken> {
+        if !budget.take(BLOCK, claim) {
             return None;
         }
         let mut inner = self.inner.lock();
@@ -159,7 +191,7 @@ impl Space {
             budget.give_back(BLOCK);
             return None;
         };
-        inner.used_end = inner.used_end.max(block.0 + 1);
+        self.note_used(&mut inner, block.0 + 1);
         inner.set_young(block.0 - self.first.0, true);
         self.fresh[(block.0 - self.first.0) as usize].store(1, Relaxed);
         table.set(block, BlockState::Owned);
@@ -178,14 +210,16 @@ impl Space {
         missed
     }
 
-    /// Free blocks next to each other, at most `most`, to open and populate ahead of their use: any that were used before,
+    /// Free blocks next to each other, at most `most`, to open and populate ahead of their use: any that occupy memory,
     /// and of the others while fewer than `fresh` are ready. They go to [`Space::put_ready`].
     pub fn take_unready(&self, most: u32, fresh: usize) -> Option<Range<u32>> {
         let mut inner = self.inner.lock();
-        let first = inner.free.lowest()?;
-        if self.first.0 + first >= inner.used_end && inner.ready.len() >= fresh {
-            return None;
-        }
+        // Without room in the list they are as good where they are.
+        inner.ready.try_reserve(most as usize).ok()?;
+        let first = match inner.free.lowest_used() {
+            None if inner.ready.len() + most as usize <= fresh => inner.free.lowest()?,
+            used => used?,
+        };
         let blocks = inner.free.take_from(first, most);
         Some(self.first.0 + first..self.first.0 + first + blocks)
     }
@@ -193,8 +227,35 @@ impl Space {
     /// Takes blocks back that are ready.
     pub fn put_ready(&self, blocks: Range<u32>) {
         let mut inner = self.inner.lock();
-        inner.used_end = inner.used_end.max(blocks.end);
+        self.note_used(&mut inner, blocks.end);
         inner.ready.extend(blocks.map(BlockIndex));
+    }
+
+    /// Memory that free blocks occupy.
+    pub fn idle_memory(&self) -> Bytes {
+        let inner = self.inner.lock();
+        Bytes((inner.free.used() as usize + inner.ready.len()) * BLOCK)
+    }
+
+    /// Free blocks next to each other that occupy memory, at most `most`, to give back to the system. The highest first: they
+    /// are the last that would be taken. They go to [`Space::put_returned`].
+    pub fn take_idle(&self, most: u32) -> Option<Range<u32>> {
+        let mut inner = self.inner.lock();
+        if let Some(blocks) = inner.free.take_highest_used(most) {
+            return Some(self.first.0 + blocks.start..self.first.0 + blocks.end);
+        }
+        let last = inner.ready.pop_back()?;
+        let mut first = last;
+        while last.0 - first.0 + 1 < most && inner.ready.back().is_some_and(|block| block.0 + 1 == first.0) {
+            first.0 -= 1;
+            inner.ready.pop_back();
+        }
+        Some(first.0..last.0 + 1)
+    }
+
+    /// Takes blocks back, `clean` if their memory was given back and reads as zero.
+    pub fn put_returned(&self, blocks: Range<u32>, clean: bool) {
+        self.inner.lock().free.put(blocks.start - self.first.0, blocks.len() as u32, clean);
     }
 
     /// A block to sweep. It is `Sweeping` by the caller, who passes it to [`Space::put_swept`].
@@ -230,9 +291,9 @@ impl Space {
         inner.set_young(block.0 - self.first.0, swept.young);
         if swept.is_empty() {
             table.set(block, BlockState::Free);
-            inner.free.put(block.0 - self.first.0, 1);
+            inner.free.put(block.0 - self.first.0, 1, false);
             budget.give_back(BLOCK);
-        } else if swept.is_worth_recycling() {
+        } else if swept.is_worth_recycling() && inner.recyclable.try_reserve(1).is_ok() {
             table.set(block, BlockState::Recyclable);
             inner.recyclable.push(block);
         } else {
@@ -241,58 +302,71 @@ impl Space {
     }
 
     /// Takes blocks for a large object. `record` enters it into the metadata before any sweep can look at it. Also whether
-    /// the blocks were never used before, so that they read as zero.
+    /// the blocks read as zero; such ones are sought first if `prefer_clean`.
     pub fn take_large(
         &self,
         size: Granules,
+        prefer_clean: bool,
         table: &BlockTable,
-        budget: &Budget,
+        (budget, claim): (&Budget, Claim),
         record: impl FnOnce(BlockIndex),
     ) -> Option<(BlockIndex, bool)> {
         let blocks = u32::try_from(size.bytes().div_ceil(BLOCK)).ok()?;
-        if !budget.take(large_bytes(size)) {
+        if !budget.take(large_bytes(size), claim) {
             return None;
         }
         let mut inner = self.inner.lock();
         // Blocks that are ready may be what interrupts a long enough run, short of memory that was never used.
         while let Some(block) = inner.ready.pop_front() {
-            inner.free.put(block.0 - self.first.0, 1);
+            inner.free.put(block.0 - self.first.0, 1, false);
         }
-        let Some(k) = inner.free.take_run(blocks) else {
+        let has_room = inner.large.try_reserve(1).is_ok();
+        let clean = (has_room && prefer_clean).then(|| inner.free.take_run(blocks, true)).flatten();
+        let Some(k) = clean.or_else(|| has_room.then(|| inner.free.take_run(blocks, false)).flatten()) else {
             budget.give_back(large_bytes(size));
             return None;
         };
         let head = BlockIndex(self.first.0 + k);
-        let pristine = head.0 >= inner.used_end;
+        let pristine = inner.free.are_clean(k, blocks);
         for fresh in &self.fresh[k as usize..(k + blocks) as usize] {
             fresh.store(1, Relaxed);
         }
         record(head);
         table.set_large(head, size);
         inner.large.push(head);
-        inner.used_end = inner.used_end.max(head.0 + blocks);
+        self.note_used(&mut inner, head.0 + blocks);
         Some((head, pristine))
     }
 
-    /// Drops large objects for which `is_dead` holds: `release` is told each one's first block and size and gives the
-    /// memory back; then the blocks are free.
+    /// Drops large objects for which `is_dead` holds: `release` is told each one's blocks and gives their memory back, if
+    /// the kernel does as it is told; then the blocks are free.
     pub fn sweep_large(
         &self,
         table: &BlockTable,
         budget: &Budget,
         mut is_dead: impl FnMut(BlockIndex) -> bool,
-        mut release: impl FnMut(BlockIndex, Granules),
+        mut release: impl FnMut(Range<u32>) -> bool,
     ) {
-        let dead: Vec<_> = self.inner.lock().large.extract_if(.., |head| is_dead(*head)).collect();
-        for head in dead {
+        // Those from here on were looked at. What comes meanwhile is at the end, and alive.
+        let mut unseen = self.inner.lock().large.len();
+        while unseen > 0 {
+            unseen -= 1;
+            let head = {
+                let mut inner = self.inner.lock();
+                let head = inner.large[unseen];
+                if !is_dead(head) {
+                    continue;
+                }
+                inner.large.swap_remove(unseen)
+            };
             let size = table.large_size(head);
-            release(head, size);
-            let blocks = size.bytes().div_ceil(BLOCK) as u32;
+            let blocks = head.0..head.0 + size.bytes().div_ceil(BLOCK) as u32;
+            let clean = release(blocks.clone());
             let mut inner = self.inner.lock();
-            for k in 0..blocks {
-                table.set(BlockIndex(head.0 + k), BlockState::Free);
+            for block in blocks.clone() {
+                table.set(BlockIndex(block), BlockState::Free);
             }
-            inner.free.put(head.0 - self.first.0, blocks);
+            inner.free.put(head.0 - self.first.0, blocks.len() as u32, clean);
             budget.give_back(large_bytes(size));
         }
     }
@@ -317,6 +391,16 @@ impl Space {
         inner.sweep_at = self.first.0;
     }
 
+    fn note_used(&self, inner: &mut Inner, end: u32) {
+        inner.used_end = inner.used_end.max(end);
+        self.seen_end.store(inner.used_end, Relaxed);
+    }
+
+    /// One past the last block that was ever used, or a moment ago was; without a lock.
+    pub fn seen_end(&self) -> BlockIndex {
+        BlockIndex(self.seen_end.load(Relaxed))
+    }
+
     /// One past the last block that was ever used.
     pub fn used_end(&self) -> BlockIndex {
         BlockIndex(self.inner.lock().used_end)
@@ -328,7 +412,7 @@ impl Space {
     }
 }
 
-/// What a large object takes from the budget: its pages, since no other page of its blocks is ever populated.
+/// What a large object takes from the budget: its pages. No other page of its blocks is written to.
 fn large_bytes(size: Granules) -> usize {
     size.bytes().next_multiple_of(palimpsest_runtime::PAGE_SIZE)
 }

@@ -394,6 +394,17 @@ impl Barrier {
         }
     }
 
+    /// Gives back the memory that is kept for pre-images. Called by the collector's thread, without a snapshot.
+    pub fn release_pool(&self) {
+        debug_assert!(!self.in_snapshot());
+        self.pool.release();
+    }
+
+    /// Memory that pre-images occupy, or that is kept for them.
+    pub fn pool_populated(&self) -> Bytes {
+        self.pool.populated()
+    }
+
     /// Memory that the barrier's own tables occupy now.
     pub fn populated(&self) -> Bytes {
         Bytes(self.words.populated().0 + self.pool.populated().0)

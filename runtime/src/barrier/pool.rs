@@ -97,6 +97,12 @@ impl Pool {
         self.next.store(0, Ordering::Release);
     }
 
+    /// Returns all memory. There is no snapshot, so nobody stores anything.
+    pub(super) fn release(&self) {
+        let populated = self.populated.swap(0, Ordering::Relaxed);
+        self.images.release(0, populated as usize);
+    }
+
     /// In a child whose images are new memory: nothing is stored. Async-signal-safe.
     pub(super) fn begin_anew(&self) {
         self.populated.store(0, Ordering::Relaxed);
@@ -126,6 +132,9 @@ mod tests {
         assert_eq!((pool.used(), pool.owner(1)), (2, PageIndex(50)));
         assert_eq!(pool.image(0)[511].load(Ordering::Relaxed), 0x0707_0707_0707_0707);
         pool.reset();
-        assert_eq!((pool.used(), save(9)), (0, Some(0)));
+        assert_eq!((pool.used(), pool.populated()), (0, Bytes(2 * PAGE_SIZE)), "kept for the next snapshot");
+        pool.release();
+        assert_eq!(pool.populated(), Bytes(0));
+        assert_eq!(save(9), Some(0));
     }
 }

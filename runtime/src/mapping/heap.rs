@@ -8,8 +8,8 @@
 //! No child inherits either (`MADV_DONTFORK`), but for the worker of a private heap, for which
 //! [`HeapMapping::inherited_by`] makes an exception.
 //!
-//! The leaf half could have huge pages, and does not ask for them: a mutator that touches one first is kept in the kernel
-//! until two mebibytes are cleared. On the virtual machine this was measured on that took up to 8 ms, in which the
+//! The leaf half can have huge pages, and does not ask for them by itself: a mutator that touches one first is kept in the
+//! kernel until two mebibytes are cleared. On the virtual machine this was measured on that took up to 8 ms, in which the
 //! thread reaches no safepoint and all others wait for it.
 
 use crate::error::Error;
@@ -147,6 +147,33 @@ impl HeapMapping {
         debug_assert!(at >= self.base && at.as_usize() + len.0 <= self.base.as_usize() + 2 * self.half.0);
         // SAFETY: inside this mapping; populating changes no contents.
         let _ = unsafe { memory::advise(at, len, Advise::Populate) };
+    }
+
+    /// Asks for huge pages for the leaf half.
+    ///
+    /// # Errors
+    /// Where the kernel has none, or is set to give none.
+    pub fn ask_for_huge_leaf_pages(&self) -> Result<(), Error> {
+        let advice = "enable transparent huge pages (/sys/kernel/mm/transparent_hugepage/enabled: madvise)";
+        let denied = |errno| Error::advise("asking for huge pages", errno, advice);
+        if !memory::has_huge_pages() {
+            return Err(denied(crate::sys::Errno::OPNOTSUPP));
+        }
+        // SAFETY: the leaf half of this mapping; the advice changes no contents.
+        unsafe { memory::advise_raw(self.base.add(self.half.0), self.half, Advise::HugePages) }
+            .map_err(denied)
+    }
+
+    /// How much is populated of the first `traced` bytes of the traced half and of the first `leaf` bytes of the leaf half. Of a
+    /// traced half that is shared memory, all is counted.
+    pub fn resident(&self, traced: Bytes, leaf: Bytes) -> [Bytes; 2] {
+        // The ranges are mapped as long as this lives.
+        let private = |at, len| memory::resident(at, len).unwrap_or(Bytes(0));
+        let traced = match &self.file {
+            Some(file) => memory::populated(file),
+            None => private(self.base, traced),
+        };
+        [traced, private(self.base.add(self.half.0), leaf)]
     }
 
     /// Gives whole pages back to the system; they read as zero afterwards.

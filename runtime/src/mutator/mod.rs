@@ -99,7 +99,7 @@ impl Registry {
     /// two threads that waited for two heaps, each running as the other heap sees it, would wait for ever.
     fn stopped<R>(&self, own: &MutatorState, state: u32, f: impl FnOnce() -> R) -> R {
         /// Comes back also when `f` unwinds.
-        struct Return(Vec<Attachment>);
+        struct Return(Attachments);
         impl Drop for Return {
             fn drop(&mut self) {
                 return_to_running(&self.0);
@@ -110,7 +110,7 @@ impl Registry {
         }
         stack::with_registers_on_stack(|top| {
             let all = Attachment::all_with(Attachment { registry: self, state: own });
-            for attachment in &all {
+            for attachment in all.iter() {
                 let (registry, attached) = attachment.get();
                 attached.stack_top.store(top.as_usize(), SeqCst);
                 registry.leave_running(attached, if std::ptr::eq(registry, self) { state } else { BLOCKED });
@@ -252,11 +252,40 @@ impl Attachment {
     }
 
     /// All of the calling thread's; `own` among them also where the thread is ending and has no list any more.
-    fn all_with(own: Self) -> Vec<Self> {
-        let mut all = ATTACHED.try_with(|list| list.borrow().clone()).unwrap_or_default();
-        if !all.contains(&own) {
-            all.push(own);
+    fn all_with(own: Self) -> Attachments {
+        let copy = |list: &RefCell<Vec<Self>>| {
+            let list = list.borrow();
+            if !list.contains(&own) {
+                return None;
+            }
+            let mut few = [own; FEW];
+            Some(match few.get_mut(..list.len()) {
+                Some(places) => {
+                    places.copy_from_slice(&list);
+                    Attachments::Few(few, list.len())
+                }
+                None => Attachments::Many(list.clone()),
+            })
+        };
+        ATTACHED.try_with(copy).ok().flatten().unwrap_or(Attachments::Few([own; FEW], 1))
+    }
+}
+
+/// Heaps that a thread is attached to, as a rule.
+const FEW: usize = 4;
+
+/// A copy of a thread's list. It needs no memory of the allocator as a rule: every stop makes one.
+enum Attachments {
+    Few([Attachment; FEW], usize),
+    Many(Vec<Attachment>),
+}
+
+impl std::ops::Deref for Attachments {
+    type Target = [Attachment];
+    fn deref(&self) -> &[Attachment] {
+        match self {
+            Attachments::Few(few, len) => &few[..*len],
+            Attachments::Many(many) => many,
         }
-        all
     }
 }

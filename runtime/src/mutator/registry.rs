@@ -72,7 +72,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`Error::SignalBlocked`] if the thread could not take the signal that the barrier needs; [`Error::AlreadyAttached`];
-    /// [`Error::NoHeapInChild`].
+    /// [`Error::NoHeapInChild`]; [`Error::NoMemory`].
     ///
     /// # Safety
     /// The registry stays where it is, and the returned state is kept, until the same thread has called
@@ -94,9 +94,15 @@ impl Registry {
         } else {
             None
         };
+        let no_memory = |_| Error::NoMemory("a thread's attachment");
+        ATTACHED.with_borrow_mut(|list| list.try_reserve(1)).map_err(no_memory)?;
         let state = Arc::new(MutatorState::new(base));
-        // The collector holds this lock from before it looks at the threads until they run again.
-        self.threads.lock().push(state.clone());
+        {
+            // The collector holds this lock from before it looks at the threads until they run again.
+            let mut threads = self.threads.lock();
+            threads.try_reserve(1).map_err(no_memory)?;
+            threads.push(state.clone());
+        }
         ATTACHED.with_borrow_mut(|list| list.push(Attachment { registry: self, state: &*state }));
         Ok(state)
     }

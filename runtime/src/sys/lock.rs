@@ -10,6 +10,7 @@
 use super::futex;
 use parking_lot::lock_api::{self, GuardNoSend, RawMutex};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
@@ -141,9 +142,14 @@ pub struct Condvar {
 impl Condvar {
     /// Gives the lock back, waits for a notification, and takes it again. May return without one.
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+        self.wait_for(guard, None);
+    }
+
+    /// The same, for at most so long.
+    pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, limit: Option<Duration>) {
         // Whoever changes the value has the lock, and notifies after this look.
         let seen = self.changes.load(Ordering::Relaxed);
-        MutexGuard::unlocked(guard, || futex::wait(&self.changes, seen, None));
+        MutexGuard::unlocked(guard, || futex::wait(&self.changes, seen, limit));
     }
 
     /// Wakes one thread that waits. The caller has changed the value under the lock.
@@ -209,7 +215,7 @@ mod tests {
         lock.hold();
         std::thread::scope(|s| {
             let other = s.spawn(|| *lock.lock());
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
             assert!(!other.is_finished());
             // SAFETY: held above.
             unsafe { lock.let_go() };

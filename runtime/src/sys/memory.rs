@@ -6,7 +6,7 @@
 use super::inject::{Call, check};
 use super::{Errno, limits};
 use crate::error::Error;
-use crate::unit::{Address, Bytes};
+use crate::unit::{Address, Bytes, PAGE_SIZE};
 use memmap2::{MmapMut, MmapOptions, MmapRaw};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -128,6 +128,8 @@ pub enum Advise {
     PunchHole,
     /// Populate the pages for writing now, and say so if that cannot be done.
     Populate,
+    /// Have huge pages where that is possible.
+    HugePages,
 }
 
 /// What a thread may do with memory, as far as `mprotect` is concerned.
@@ -163,7 +165,7 @@ pub unsafe fn protect(at: Address, len: Bytes, access: Access) -> Result<(), Err
 pub fn page_size() -> usize {
     // SAFETY: `sysconf` has no precondition.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    usize::try_from(size).unwrap_or(crate::unit::PAGE_SIZE)
+    usize::try_from(size).unwrap_or(PAGE_SIZE)
 }
 
 /// How many mappings the process may have (`vm.max_map_count`).
@@ -195,6 +197,7 @@ pub unsafe fn advise_raw(at: Address, len: Bytes, advice: Advise) -> Result<(), 
         Advise::Discard => Advice::LinuxDontNeed,
         Advise::PunchHole => Advice::LinuxRemove,
         Advise::Populate => Advice::LinuxPopulateWrite,
+        Advise::HugePages => Advice::LinuxHugepage,
     };
     check(Call::Advise)
         // SAFETY: the range is the caller's, and its contents are not needed where the advice drops them.
@@ -254,6 +257,34 @@ pub unsafe fn put_file(at: Address, len: Bytes, fd: BorrowedFd<'_>) -> Result<()
         .map(|_| ())
 }
 
+/// How much of a range of private memory is populated.
+///
+/// # Errors
+/// Where part of the range is not mapped.
+pub fn resident(at: Address, len: Bytes) -> Result<Bytes, Errno> {
+    /// Pages that are asked about at a time: 64 MiB.
+    const PAGES: usize = 16_384;
+    let mut pages = [0u8; PAGES];
+    let mut resident = 0;
+    for from in (0..len.0).step_by(PAGES * PAGE_SIZE) {
+        let now = (len.0 - from).min(PAGES * PAGE_SIZE);
+        // SAFETY: the call writes a byte for each page of the range, for which there is room, and reads nothing.
+        let answer = unsafe { libc::mincore(at.add(from).as_ptr(), now, pages.as_mut_ptr()) };
+        if answer != 0 {
+            return Err(io_errno(&std::io::Error::last_os_error()));
+        }
+        resident += pages[..now.div_ceil(PAGE_SIZE)].iter().filter(|page| **page & 1 != 0).count();
+    }
+    Ok(Bytes(resident * PAGE_SIZE))
+}
+
+/// What the kernel does about huge pages for private memory: whether it never gives any.
+pub fn has_huge_pages() -> bool {
+    // A kernel without them has no such file.
+    let text = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    text.is_ok_and(|text| !text.contains("[never]"))
+}
+
 /// How much of a memory file is populated.
 pub fn populated(fd: impl AsFd) -> Bytes {
     rustix::fs::fstat(fd).map_or(Bytes(0), |s| Bytes(s.st_blocks as usize * 512))
@@ -262,6 +293,21 @@ pub fn populated(fd: impl AsFd) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn private_memory_is_counted_page_by_page() {
+        let mut map = map_private(Bytes::mib(100)).unwrap();
+        let at = Address::from_ptr(map.as_ptr());
+        assert_eq!(resident(at, Bytes::mib(100)).unwrap(), Bytes(0));
+        for page in [0, 17, 25_599] {
+            map[page * PAGE_SIZE] = 1;
+        }
+        assert_eq!(resident(at, Bytes::mib(100)).unwrap(), Bytes(3 * PAGE_SIZE));
+        assert_eq!(resident(at.add(17 * PAGE_SIZE), Bytes(PAGE_SIZE)).unwrap(), Bytes(PAGE_SIZE));
+        // SAFETY: the whole mapping is this test's, and its contents are not needed.
+        unsafe { advise(at, Bytes::mib(100), Advise::Discard) }.unwrap();
+        assert_eq!(resident(at, Bytes::mib(100)).unwrap(), Bytes(0));
+    }
 
     #[test]
     fn a_memory_file_is_sparse_and_sealed() {

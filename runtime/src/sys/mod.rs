@@ -19,6 +19,7 @@ pub mod memory;
 pub mod pagemap;
 pub mod process;
 pub mod signal;
+pub mod smaps;
 pub mod stack;
 pub mod uffd;
 

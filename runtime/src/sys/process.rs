@@ -201,6 +201,11 @@ pub fn exit_now(status: i32) -> ! {
 }
 
 impl Child {
+    /// Its number. It is the child's until that has been waited for.
+    pub fn id(&self) -> u32 {
+        self.pid.as_raw_nonzero().get() as u32
+    }
+
     /// Kills the child. It is reaped by [`Child::wait`] or on drop.
     pub fn kill(&self) {
         if rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL).is_err() {

@@ -227,6 +227,11 @@ impl Worker<'_> {
         self.record.let_go();
     }
 
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until the worker has ended, asking `verdict` whenever `control` is raised and every few milliseconds while
     /// there is a reason to look. Kills the worker where that says so, or where its progress count stands still for
     /// `patience`. On return the worker is gone and reaped.
