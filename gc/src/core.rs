@@ -14,7 +14,7 @@ use crate::roots::RootSet;
 use crate::space::{BlockState, BlockTable, Budget, Claim, Space, Swept, Taken, sweep_block};
 use crate::stats::{Ledger, Scope};
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE, Geometry, Granules};
-use crate::weak::{WeakReads, WeakTables};
+use crate::weak::{WeakReads, WeakState, WeakTables};
 use palimpsest_runtime::barrier::{Barrier, Contents, Tracker, Use};
 use palimpsest_runtime::host_fork::{Group, Home, stop_without_heap};
 use palimpsest_runtime::ladder::{Footing, Rung};
@@ -79,6 +79,7 @@ pub(crate) struct Core<E> {
     pub(crate) remembered: Remembered,
     pub(crate) weak_reads: WeakReads,
     pub(crate) weak_tables: WeakTables,
+    pub(crate) weak: WeakState,
     pub(crate) packets: Packets,
     pub(crate) record: Record,
     pub(crate) mailbox: Mailbox,
@@ -155,6 +156,7 @@ impl<E: Embedder> Core<E> {
             remembered: Remembered::new(geometry.half.0 / PAGE_SIZE)?,
             weak_reads: WeakReads::new()?,
             weak_tables: WeakTables::default(),
+            weak: WeakState::new(2 * geometry.half.0 / GRANULE)?,
             packets: Packets::new(options.mark_packets(), 2 * half_blocks)?,
             record: Record::new()?,
             mailbox: Mailbox::default(),
@@ -208,6 +210,7 @@ impl<E: Embedder> Core<E> {
         regions.extend(self.packets.regions());
         regions.extend(self.weak_reads.regions());
         regions.push(self.remembered.region());
+        regions.extend(self.weak.regions());
         regions
     }
 

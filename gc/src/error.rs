@@ -23,6 +23,9 @@ pub enum Error {
     /// The host's allocator has no memory for something of the collector's own.
     #[error("no memory for {0}: the process or the machine has run out of it")]
     NoMemory(&'static str),
+    /// More weak references than can be numbered.
+    #[error("a heap can have four thousand million weak references")]
+    TooManyWeakRefs,
     /// The collector's thread could not be started.
     #[error("starting the collector thread failed: {0}")]
     Thread(String),

@@ -13,6 +13,7 @@ use crate::mutator::{Mutator, StackScan};
 use crate::options::{self, Given, Options, Row, Source, Value};
 use crate::roots::{AsRoots, Handle, RootRange, RootSet, Roots};
 use crate::stats::{CycleRecord, Ledger, Stats};
+use crate::weak::WeakRefs;
 use palimpsest_runtime::host_fork::{self, Group};
 use palimpsest_runtime::ladder::{self, Ladder, Wish};
 use palimpsest_runtime::sys::lock::Mutex;
@@ -145,6 +146,9 @@ impl<E: Embedder> Heap<E> {
         stats.returned_bytes = core.returned.load(Ordering::Relaxed);
         stats.allocated_bytes = core.allocated.load(Ordering::Relaxed);
         stats.used_bytes = core.used().0 as u64;
+        stats.finalizers_registered = core.registered_finalizers() as u64;
+        stats.finalizable = core.weak.waiting.queued() as u64;
+        stats.finalizers_taken = core.weak.waiting.taken();
         stats.limit_bytes = core.options.limit.0 as u64;
         stats
     }
@@ -279,6 +283,10 @@ impl<E: Embedder> Drop for Inner<E> {
 impl<E: Embedder> AsRoots for Core<E> {
     fn roots(&self) -> Option<&Mutex<RootSet>> {
         self.is_ours().then_some(&self.roots)
+    }
+
+    fn weak_refs(&self) -> Option<&WeakRefs> {
+        self.is_ours().then_some(&self.weak.refs)
     }
 }
 

@@ -17,7 +17,7 @@ pub enum HostFork {
     /// costs some microseconds, and a cycle in flight goes on.
     #[default]
     NoHeap,
-    /// A copy, at the same addresses, that goes on collecting: in the child the heap, its handles, its weak tables and the
+    /// A copy, at the same addresses, that goes on collecting: in the child the heap, its handles, its weak references, tables and maps, its finalizers and the
     /// forking thread's [`Mutator`](crate::Mutator) are used as before. Neither side sees what the other does from then on.
     ///
     /// The fork waits for a cycle that is in flight, and stops the world while the heap is copied; that needs memory for both
@@ -64,6 +64,7 @@ impl<E: Embedder> Copied for Core<E> {
         self.roots.hold();
         self.layouts_lock().hold();
         self.weak_tables.hold();
+        self.weak.refs.hold();
         self.ledger.hold();
         if let Some(barrier) = &self.barrier {
             barrier.hold();
@@ -126,6 +127,7 @@ impl<E: Embedder> Core<E> {
                 barrier.let_go();
             }
             self.ledger.let_go();
+            self.weak.refs.let_go();
             self.weak_tables.let_go();
             self.layouts_lock().let_go();
             self.roots.let_go();

@@ -113,4 +113,4 @@ pub use palimpsest_runtime::{Address, Bytes};
 pub use roots::{Handle, RootRange, Roots};
 pub use stats::{CycleRecord, Scope, Stats};
 pub use unit::{GRANULE, SMALL_MAX};
-pub use weak::WeakTable;
+pub use weak::{Ephemeron, Finalizer, WeakMap, WeakRef, WeakSlot, WeakTable};

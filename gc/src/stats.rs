@@ -93,6 +93,14 @@ pub struct CycleRecord {
     pub used_bytes: u64,
     /// The most memory that the worker was seen to have for itself; nothing where it was done before it was looked at.
     pub worker_private_bytes: Option<u64>,
+    /// Weak references that were cut: their targets had died, or were queued for finalization.
+    pub weak_refs_cleared: u64,
+    /// Entries of dead objects that were removed from weak tables and maps.
+    pub weak_entries_cleared: u64,
+    /// Registrations that were queued for finalization.
+    pub finalizers_queued: u64,
+    /// Registrations that the program took from the queue since the cycle before was marked.
+    pub finalizers_taken: u64,
 }
 
 impl CycleRecord {
@@ -127,6 +135,10 @@ impl CycleRecord {
             stray_references: 0,
             used_bytes: 0,
             worker_private_bytes: None,
+            weak_refs_cleared: 0,
+            weak_entries_cleared: 0,
+            finalizers_queued: 0,
+            finalizers_taken: 0,
         }
     }
 }
@@ -167,6 +179,13 @@ impl fmt::Display for CycleRecord {
         }
         if let Some(why) = &self.untracked {
             write!(f, "; written pages unknown: {why}")?;
+        }
+        if self.weak_refs_cleared + self.weak_entries_cleared > 0 {
+            let (refs, entries) = (self.weak_refs_cleared, self.weak_entries_cleared);
+            write!(f, "; {refs} weak references and {entries} weak entries cleared")?;
+        }
+        if self.finalizers_queued > 0 {
+            write!(f, "; {} to be finalized", self.finalizers_queued)?;
         }
         if self.stray_references > 0 {
             write!(f, "; {} stray references", self.stray_references)?;
@@ -272,6 +291,18 @@ pub struct Stats {
     pub tables_bytes: u64,
     /// The part of that which pre-images occupy, or which is kept for them.
     pub preimage_bytes: u64,
+    /// Weak references that were cut, all cycles together.
+    pub weak_refs_cleared: u64,
+    /// Entries of dead objects that were removed from weak tables and maps, all cycles together.
+    pub weak_entries_cleared: u64,
+    /// Registrations for finalization that there are now, and are not queued.
+    pub finalizers_registered: u64,
+    /// Registrations that were queued for finalization, all cycles together.
+    pub finalizers_queued: u64,
+    /// Registrations that were taken from the queue.
+    pub finalizers_taken: u64,
+    /// Registrations that are in the queue now.
+    pub finalizable: u64,
 }
 
 impl fmt::Display for Stats {
@@ -334,7 +365,19 @@ impl fmt::Display for Stats {
             bytes(self.resident_bytes),
             bytes(self.returned_bytes),
             bytes(self.tables_bytes)
-        )
+        )?;
+        if self.weak_refs_cleared + self.weak_entries_cleared > 0 {
+            let (refs, entries) = (self.weak_refs_cleared, self.weak_entries_cleared);
+            write!(f, "\ncleared {refs} weak references and {entries} weak entries")?;
+        }
+        if self.finalizers_registered + self.finalizers_queued > 0 {
+            write!(
+                f,
+                "\nfinalizers: {} registered, {} queued in all, {} taken, {} waiting",
+                self.finalizers_registered, self.finalizers_queued, self.finalizers_taken, self.finalizable
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -365,6 +408,9 @@ struct Totals {
     worker_cpu_ms: f64,
     peak_used: u64,
     worker_private_peak: Option<u64>,
+    weak_refs_cleared: u64,
+    weak_entries_cleared: u64,
+    finalizers_queued: u64,
     last_trouble: Option<String>,
     /// The last cycle that ended well.
     last_complete: Option<CycleRecord>,
@@ -388,6 +434,9 @@ impl Ledger {
             worker_cpu_ms: 0.0,
             peak_used: 0,
             worker_private_peak: None,
+            weak_refs_cleared: 0,
+            weak_entries_cleared: 0,
+            finalizers_queued: 0,
             last_trouble: None,
             last_complete: None,
             last_full: None,
@@ -413,6 +462,9 @@ impl Ledger {
         t.marked_objects += record.marked_objects;
         t.mark_ms += record.mark_ms;
         t.worker_cpu_ms += record.worker_cpu_ms;
+        t.weak_refs_cleared += record.weak_refs_cleared;
+        t.weak_entries_cleared += record.weak_entries_cleared;
+        t.finalizers_queued += record.finalizers_queued;
         t.peak_used = t.peak_used.max(record.used_bytes);
         t.worker_private_peak = t.worker_private_peak.max(record.worker_private_bytes);
         let trouble = [&record.failure, &record.fallback, &record.untracked];
@@ -519,6 +571,12 @@ impl Ledger {
             returned_bytes: 0,
             tables_bytes: 0,
             preimage_bytes: 0,
+            weak_refs_cleared: t.weak_refs_cleared,
+            weak_entries_cleared: t.weak_entries_cleared,
+            finalizers_registered: 0,
+            finalizers_queued: t.finalizers_queued,
+            finalizers_taken: 0,
+            finalizable: 0,
         }
     }
 }

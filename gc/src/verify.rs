@@ -13,6 +13,7 @@ use crate::roots::RootVisitor;
 use crate::space::BlockState;
 use crate::stats::CycleRecord;
 use crate::unit::{BLOCK_GRANULES, BlockIndex};
+use crate::weak::Ephemerons;
 use palimpsest_runtime::Address;
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -69,7 +70,11 @@ fn verify<E: Embedder>(core: &Core<E>) -> Result<(), Violation> {
     // SAFETY: the world is stopped.
     unsafe { core.roots.lock().visit(&core.embedder, world.threads(), &mut walk) };
     // SAFETY: the world is stopped until `world` drops.
-    walk.scan_all(&unsafe { Live::new() });
+    let heap = unsafe { Live::new() };
+    walk.scan_all(&heap);
+    while walk.reach_values(&core.roots.lock().ephemerons) {
+        walk.scan_all(&heap);
+    }
     walk.violation.map_or(Ok(()), Err)
 }
 
@@ -123,6 +128,28 @@ impl<E: Embedder> Walk<'_, E> {
             self.violation.get_or_insert(Violation::Lost { object, held_by });
         }
         self.to_scan.push(granule);
+    }
+
+    fn has_seen(&self, object: Address) -> bool {
+        let granule = self.core.geometry.start_granule(object.as_usize());
+        granule.is_some_and(|granule| self.seen[granule / 64] >> (granule % 64) & 1 != 0)
+    }
+
+    /// Reaches the values of ephemerons whose keys were reached. Whether there are any that were not.
+    fn reach_values(&mut self, ephemerons: &Ephemerons) -> bool {
+        // SAFETY: the world is stopped.
+        unsafe {
+            ephemerons.visit(|key, value| {
+                if self.has_seen(key)
+                    && let Some(value) = self.core.embedder.decode(value)
+                    && !self.has_seen(value)
+                {
+                    self.holder = Some(key);
+                    self.object(value);
+                }
+            });
+        }
+        !self.to_scan.is_empty()
     }
 
     fn scan_all(&mut self, heap: &Live) {

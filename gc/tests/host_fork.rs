@@ -5,7 +5,8 @@ mod common;
 use common::child::{alone, in_child, is_stopped_by};
 use common::{Node, Nodes, new_node, number_of, rungs};
 use palimpsest::{
-    Address, Heap, HeapBuilder, Layout, Mutator, PlainPointers, RootRange, StackScan, WeakTable,
+    Address, Ephemeron, Heap, HeapBuilder, Layout, Mutator, PlainPointers, RootRange, StackScan, WeakMap,
+    WeakRef, WeakSlot, WeakTable,
 };
 use palimpsest_runtime::sys::process::{ChildExit, Forked, exit_now, fork};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -44,26 +45,31 @@ fn a_child_that_drops_what_it_inherited_does_not_disturb_its_parent() {
         let list = new_list(&mut m, &nodes);
         let handle = nodes.heap.handle(Address::from_ptr(list));
         let table = WeakTable::new(&nodes.heap).unwrap();
+        let at = handle.get();
+        let weak = WeakRef::new(&mut m, at).unwrap();
+        let (map, ephemeron) = (WeakMap::new(&mut m).unwrap(), Ephemeron::new(&mut m, at, 0).unwrap());
+        map.insert(&mut m, at, 0).unwrap();
+        m.register_finalizer(at, 1).unwrap();
         m.collect();
         // Past the C library, whose handlers do not run then; and through it.
         // SAFETY: the child drops values that touch nothing in a child, and exits.
         match unsafe { fork() }.unwrap() {
             Forked::Child => {
                 drop(handle);
-                drop(table);
+                drop((table, weak, map, ephemeron));
                 drop(m);
                 drop(nodes);
                 exit_now(7);
             }
             Forked::Parent(mut child) => assert_eq!(child.wait(), ChildExit::Status(7)),
         }
-        let what = (handle, table, m, nodes);
+        let what = (handle, (table, weak, map, ephemeron), m, nodes);
         let (what, end, said) = in_child(what, |what| {
             drop(what);
             7
         });
         assert_eq!((end.code(), said.as_str()), (Some(7), ""), "{rung}");
-        let (handle, table, mut m, nodes) = what;
+        let (handle, (table, weak, map, ephemeron), mut m, nodes) = what;
         for _ in 0..3 {
             rewrite(handle.get().as_ptr());
             let record = m.collect();
@@ -73,6 +79,8 @@ fn a_child_that_drops_what_it_inherited_does_not_disturb_its_parent() {
             }
         }
         assert!(table.is_empty());
+        assert_eq!((weak.get(&mut m), map.get(&mut m, at), map.len()), (Some(at), Some(0), 1));
+        assert_eq!((ephemeron.get(&mut m), nodes.heap.stats().finalizers_registered), (Some((at, 0)), 1));
     }
 }
 
@@ -139,7 +147,11 @@ fn every_entry_point_says_so_in_a_child_and_none_hangs() {
         let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
         let list = new_list(&mut m, &nodes);
         let word = [0u64; 1];
-        let stops: [(&str, Stop<'_>); 8] = [
+        let at = Address::from_ptr(list);
+        let (weak, map) = (WeakRef::new(&mut m, at).unwrap(), WeakMap::new(&mut m).unwrap());
+        let slot = WeakSlot::new(&mut m, at, at).unwrap();
+        let ephemeron = Ephemeron::new(&mut m, at, 0).unwrap();
+        let stops: [(&str, Stop<'_>); 22] = [
             ("Mutator::collect", &|m| _ = m.collect()),
             ("Heap::stats", &|_| _ = nodes.heap.stats()),
             ("Heap::handle", &|_| drop(nodes.heap.handle(Address::from_ptr(list)))),
@@ -151,6 +163,20 @@ fn every_entry_point_says_so_in_a_child_and_none_hangs() {
             ("WeakTable", &|_| _ = table.len()),
             ("WeakTable", &|m| _ = table.find(m, 1, |_| true)),
             ("Mutator::alloc", &|m| _ = m.alloc(nodes.kind, 8 << 20)),
+            ("WeakRef::new", &|m| _ = WeakRef::new(m, at)),
+            ("WeakRef", &|m| _ = weak.get(m)),
+            ("WeakRef", &|m| weak.set(m, at)),
+            ("WeakSlot::new", &|m| _ = WeakSlot::new(m, at, at)),
+            ("WeakSlot::get", &|m| _ = slot.get(m)),
+            ("WeakMap::new", &|m| _ = WeakMap::new(m)),
+            ("WeakMap", &|m| _ = map.insert(m, at, 0)),
+            ("WeakMap", &|_| _ = map.len()),
+            ("Ephemeron", &|m| _ = ephemeron.get(m)),
+            ("Mutator::register_finalizer", &|m| _ = m.register_finalizer(at, 0)),
+            ("Mutator::take_finalizable", &|m| _ = m.take_finalizable()),
+            ("Mutator::wait_finalizable", &|m| _ = m.wait_finalizable(None)),
+            ("Mutator::queue_all_finalizers", &|m| _ = m.queue_all_finalizers()),
+            ("Heap::finalizable", &|_| _ = nodes.heap.finalizable()),
         ];
         for (name, stop) in stops {
             let ((), end, said) = in_child((), |()| {

@@ -5,7 +5,8 @@ mod common;
 use common::child::{alone, in_child, is_stopped_by};
 use common::{Node, Nodes, new_node, number_of, rungs};
 use palimpsest::{
-    Address, Handle, Heap, HeapBuilder, HostFork, Kind, Mutator, PlainPointers, StackScan, WeakTable,
+    Address, Ephemeron, Handle, Heap, HeapBuilder, HostFork, Kind, Mutator, PlainPointers, StackScan,
+    WeakMap, WeakRef, WeakTable,
 };
 use palimpsest_runtime::sys::Errno;
 use palimpsest_runtime::sys::inject::{self, Call};
@@ -148,6 +149,71 @@ fn handles_weak_tables_and_large_objects_are_copied() {
         );
         assert_eq!(table.len(), 3_000);
         check(&mut m);
+    }
+}
+
+#[test]
+fn weak_references_maps_and_finalizers_are_copied() {
+    for rung in rungs() {
+        let nodes = Nodes::new(builder().rung(rung));
+        let mut m = nodes.heap.attach(StackScan::None).unwrap();
+        let map = WeakMap::new(&mut m).unwrap();
+        let mut all = Vec::new();
+        for number in 0..3_000 {
+            let key = nodes.heap.handle(Address::from_ptr(new_node(
+                &mut m,
+                nodes.kind,
+                std::ptr::null_mut(),
+                number,
+            )));
+            let value = new_node(&mut m, nodes.kind, key.get().as_ptr(), number + 10_000);
+            map.insert(&mut m, key.get(), value as u64).unwrap();
+            let weak = WeakRef::new(&mut m, key.get()).unwrap();
+            let ephemeron = Ephemeron::new(&mut m, key.get(), value as u64).unwrap();
+            m.register_finalizer(key.get(), number).unwrap();
+            all.push((Some(key), weak, ephemeron));
+        }
+        // Some are queued before the fork.
+        all[..100].iter_mut().for_each(|(key, ..)| *key = None);
+        m.collect();
+        let mut go_on = || {
+            all[100..200].iter_mut().for_each(|(key, ..)| *key = None);
+            m.collect();
+            assert_eq!(nodes.heap.finalizable(), 200);
+            for number in 0..200 {
+                let (object, token) = m.take_finalizable().expect("queued");
+                assert_eq!((number_of(object.as_ptr()), token), (number, number));
+            }
+            m.collect();
+            assert_eq!((map.len(), nodes.heap.stats().finalizers_registered), (2_800, 2_800));
+            for (number, (key, weak, ephemeron)) in (0..).zip(&all) {
+                let key = key.as_ref().map(Handle::get);
+                assert_eq!(weak.get(&mut m), key);
+                let got = ephemeron.get(&mut m);
+                assert_eq!(got.map(|(key, _)| key), key);
+                if let Some((key, value)) = got {
+                    assert_eq!(number_of(Address::new(value as usize).as_ptr()), number + 10_000);
+                    assert_eq!(map.get(&mut m, key), Some(value));
+                }
+            }
+            // New ones.
+            for number in 0..5_000 {
+                let node = Address::from_ptr(new_node(&mut m, nodes.kind, std::ptr::null_mut(), number));
+                map.insert(&mut m, node, 0).unwrap();
+                std::mem::forget(WeakRef::new(&mut m, node).unwrap());
+                m.register_finalizer(node, 1).unwrap();
+            }
+            assert_eq!(m.collect().finalizers_queued, 5_000);
+            assert!(m.wait_finalizable(None));
+        };
+        is_well(
+            in_child((), |()| {
+                go_on();
+                0
+            }),
+            &rung,
+        );
+        go_on();
     }
 }
 

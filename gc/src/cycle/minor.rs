@@ -89,8 +89,9 @@ fn mark_in_time<E: Embedder>(
     // SAFETY: the world is stopped until after the marking.
     let live = unsafe { Live::new() };
     let mut marker = Marker::until(core, &live, clock::monotonic_ns() + DEADLINE.as_nanos() as u64);
+    let roots = core.roots.lock();
     // SAFETY: as above.
-    unsafe { mark_with(&mut marker, core, record.scope, &core.roots.lock(), world.threads()) };
+    unsafe { mark_with(&mut marker, core, record.scope, &roots, world.threads()) };
     record.mark_ms = ms(start.elapsed());
     if marker.is_late() {
         marker.hand_over();

@@ -29,6 +29,7 @@ use crate::mark::{Marker, Source, Tally};
 use crate::roots::RootSet;
 use crate::stats::{CycleRecord, Scope, ms};
 use crate::verify;
+use crate::weak;
 use ballast::Ballast;
 use fork_cow::ForkCow;
 use idle::Idle;
@@ -121,6 +122,7 @@ impl<E: Embedder> Collector<E> {
         // What is written from the snapshot on is noticed by the next cycle.
         record.remembered_pages = core.remembered.count();
         core.remembered.clear();
+        record.finalizers_taken = core.weak.waiting.take_lately();
         // As the mutators saw it, with the time it took to wake them.
         record.pause_ms = record.pause_ms.max(ms(core.registry.longest_wait()));
         record.used_bytes = core.used().0 as u64;
@@ -132,7 +134,7 @@ impl<E: Embedder> Collector<E> {
             Marking::Failed(why) => {
                 self.failed += 1;
                 self.last_failure = Some(why);
-                core.weak_reads.end();
+                core.end_weak();
                 record.failure = Some(why.to_string());
             }
         }
@@ -187,13 +189,7 @@ fn finish<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, tally: Tally) {
     record.marked_bytes = tally.granules * crate::unit::GRANULE as u64;
     record.rescanned_blocks = tally.rescanned;
     record.stray_references = tally.stray;
-    core.weak_reads.begin_clearing();
-    core.weak_tables.clear(|object| {
-        let granule = core.geometry.start_granule(object.as_usize());
-        granule.is_none_or(|granule| !core.is_live(granule))
-    });
-    // Dead objects are in no weak table any more; only now may their memory be used again.
-    core.weak_reads.end();
+    core.clear_weak(record);
     core.settled.store(true, Ordering::Release);
     core.begin_sweep(record.scope);
 }
@@ -238,11 +234,11 @@ fn begin_marking<E: Embedder>(core: &Core<E>, record: &CycleRecord) {
     core.settled.store(false, Ordering::Release);
     core.turn_colours(record.scope);
     core.traced.age();
-    core.weak_reads.begin_marking();
+    core.begin_weak();
 }
 
 /// Marks everything reachable from the roots and, in a cycle of the young, from old objects that may have been written to, as
-/// far as it is to be marked, and what is read through weak references meanwhile. Runs in a worker, or in the stopped world:
+/// far as it is to be marked, what is read through weak references meanwhile, and what is to be finalized. Runs in a worker, or in the stopped world:
 /// allocates nothing, locks nothing.
 ///
 /// # Safety
@@ -264,11 +260,11 @@ unsafe fn mark_all<E: Embedder, S: Source>(
 ///
 /// # Safety
 /// As for [`RootSet::visit`].
-unsafe fn mark_with<E: Embedder, S: Source>(
-    marker: &mut Marker<'_, E, S>,
+unsafe fn mark_with<'a, E: Embedder, S: Source>(
+    marker: &mut Marker<'a, E, S>,
     core: &Core<E>,
     scope: Scope,
-    roots: &RootSet,
+    roots: &'a RootSet,
     threads: &[Arc<MutatorState>],
 ) {
     // SAFETY: passed on to the caller.
@@ -276,12 +272,8 @@ unsafe fn mark_with<E: Embedder, S: Source>(
     if scope == Scope::Young {
         marker.visit_remembered();
     }
-    loop {
-        marker.drain();
-        if marker.is_late() || (!marker.take_weak_reads() && core.weak_reads.close()) {
-            return;
-        }
-    }
+    // SAFETY: as above.
+    unsafe { weak::complete(core, roots, marker) };
 }
 
 /// Ends the pause that began at `start`: enters it into the record and lets the world go on. Returns what to tell of it.

@@ -9,6 +9,7 @@ use crate::metadata::{Living, Meta};
 use crate::roots::RootVisitor;
 use crate::space::BlockState;
 use crate::unit::{BLOCK_GRANULES, BlockIndex, GRANULE, Granules, SMALL_MAX};
+use crate::weak::Pending;
 use palimpsest_runtime::sys::clock;
 use palimpsest_runtime::{Address, PAGE_SIZE, PageIndex};
 use std::sync::atomic::Ordering::Relaxed;
@@ -70,7 +71,7 @@ impl Entry {
 
 /// A marker over one source.
 pub(crate) struct Marker<'a, E, S> {
-    core: &'a Core<E>,
+    pub(super) core: &'a Core<E>,
     source: &'a S,
     living: Living,
     /// Granules, plus one, that may have an object to mark; their metadata is on its way. 0 is none.
@@ -89,6 +90,10 @@ pub(crate) struct Marker<'a, E, S> {
     /// When to stop, on the monotonic clock in nanoseconds, and whether that moment has come.
     deadline: Option<u64>,
     late: bool,
+    /// Whether to look at objects that are about to be painted: for the following, or to note which are kept.
+    pub(crate) attends: bool,
+    /// Ephemerons whose keys are not marked, once they have been looked at.
+    pub(crate) pending: Option<Pending<'a>>,
 }
 
 impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
@@ -109,6 +114,8 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             scanned: 0,
             deadline: None,
             late: false,
+            attends: core.weak.kept.has_begun(),
+            pending: None,
         }
     }
 
@@ -165,7 +172,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
 
     /// The start of an object has been discovered.
     #[inline(always)]
-    fn discover(&mut self, object: Address) {
+    pub(crate) fn discover(&mut self, object: Address) {
         let Some(granule) = self.core.geometry.start_granule(object.as_usize()) else {
             self.tally.stray += 1;
             return;
@@ -173,12 +180,12 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         self.discover_granule(granule);
     }
 
-    /// A sign of life; and those who read weak references are not kept waiting for the end.
+    /// A sign of life; and those who read weak references are not kept waiting for the end. Whether there were any.
     #[cold]
-    fn now_and_then(&mut self) {
+    pub(crate) fn now_and_then(&mut self) -> bool {
         self.core.record.advance();
-        self.take_weak_reads();
         self.late = self.deadline.is_some_and(|deadline| clock::monotonic_ns() >= deadline);
+        self.take_weak_reads()
     }
 
     /// Takes what was read through weak references. Whether there was any.
@@ -193,7 +200,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
 
     /// There may be the start of an object at this granule.
     #[inline(always)]
-    fn discover_granule(&mut self, granule: usize) {
+    pub(super) fn discover_granule(&mut self, granule: usize) {
         prefetch(self.core.metadata.as_ptr().wrapping_add(granule));
         let slot = &mut self.discovered[self.discovered_at % AHEAD];
         let waiting = std::mem::replace(slot, granule + 1);
@@ -213,6 +220,9 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         };
         if self.living.has(meta) {
             return;
+        }
+        if self.attends {
+            self.attend(granule);
         }
         self.core.metadata.paint(granule, meta, self.living.marked);
         self.tally.objects += 1;
@@ -263,6 +273,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     fn take_packet(&mut self) -> bool {
         let packets = &self.core.packets;
         let Some((full, len)) = packets.take_full() else { return false };
+        self.attends |= self.core.weak.kept.has_begun();
         if let Some(empty) = self.packet.replace(full)
             && let Some(surplus) = self.spare.replace(empty)
         {
@@ -309,6 +320,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     fn rescan(&mut self) -> bool {
         let (mut from, mut found) = (0, false);
         while let Some(block) = self.core.packets.take_rescan(from) {
+            self.attends |= self.core.weak.kept.has_begun();
             self.rescan_block(block);
             self.tally.rescanned += 1;
             // On from the next block: what could not be queued is tried again when packets are empty.

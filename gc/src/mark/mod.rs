@@ -9,6 +9,7 @@
 //! does not panic. Where packets run out, the object stays marked, its block is noted, and the block's marked objects are
 //! scanned again when all packets are empty: marking gets slower, and never wrong.
 
+mod attend;
 mod marker;
 mod packets;
 mod source;

@@ -3,6 +3,7 @@
 use super::RootSet;
 use crate::error::Error;
 use crate::fallible;
+use crate::weak::WeakRefs;
 use palimpsest_runtime::Address;
 use palimpsest_runtime::host_fork::stop_without_heap;
 use palimpsest_runtime::sys::lock::Mutex;
@@ -73,6 +74,8 @@ pub struct Handle {
 pub(crate) trait AsRoots: Send + Sync + std::fmt::Debug {
     /// Its roots; none in a child of the process that made the heap.
     fn roots(&self) -> Option<&Mutex<RootSet>>;
+    /// Its weak references; likewise.
+    fn weak_refs(&self) -> Option<&WeakRefs>;
 }
 
 impl Handle {

@@ -11,6 +11,7 @@ pub use handles::Handle;
 pub use ranges::{RootRange, Roots};
 
 use crate::embedder::Embedder;
+use crate::weak::{Ephemerons, Finalizers};
 use handles::HandleTable;
 use palimpsest_runtime::Address;
 use palimpsest_runtime::mutator::MutatorState;
@@ -22,6 +23,9 @@ use std::sync::Arc;
 pub(crate) struct RootSet {
     pub(crate) handles: HandleTable,
     pub(crate) ranges: RangeTable,
+    pub(crate) ephemerons: Ephemerons,
+    /// Of these the queue is a root.
+    pub(crate) finalizers: Finalizers,
 }
 
 /// Who is told of the roots.
@@ -44,6 +48,7 @@ impl RootSet {
         visitor: &mut impl RootVisitor,
     ) {
         self.handles.visit(|object| visitor.object(object));
+        self.finalizers.visit_queue(|object| visitor.object(object));
         // SAFETY: passed on to the caller.
         unsafe { self.ranges.visit(embedder, visitor) };
         for (top, base) in threads.iter().filter_map(|t| t.stack()) {

@@ -1,4 +1,12 @@
-//! The queue of objects that were read through a weak reference while a cycle is marked.
+//! The queue of objects that were read through a weak reference while a cycle is marked, and the two steps in which it closes.
+//!
+//! ```text
+//!   open ──decide──▶ decided ──close──▶ closed
+//! ```
+//!
+//! The marker *decides* when all is marked that was reachable: from then on reads of [`Reading::Reference`] find it too late.
+//! Then it marks what is kept for finalizers only, and *closes*: now those of [`Reading::Entry`] do too. Either step is one
+//! compare-and-swap that fails while something waits in the queue.
 
 use crate::core::Core;
 use crate::embedder::Embedder;
@@ -10,6 +18,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Or
 /// Entries that can wait at a time.
 const CAPACITY: u64 = 1 << 14;
 const CLOSED: u64 = 1 << 63;
+const DECIDED: u64 = 1 << 62;
+const FLAGS: u64 = CLOSED | DECIDED;
 const RECENT: usize = 256;
 
 /// Where the current cycle stands, as far as weak reads are concerned.
@@ -24,10 +34,19 @@ enum Phase {
     Clearing,
 }
 
+/// Through what a weak reference is read, and so how long it lasts.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Reading {
+    /// A [`WeakRef`](super::WeakRef): it is cut when its target is queued for finalization, with all that only the queue keeps.
+    Reference,
+    /// An entry of a table: it lasts as long as its object.
+    Entry,
+}
+
 /// The queue, in memory shared with the worker, and the phase, which is the parent's.
 #[derive(Debug)]
 pub(crate) struct WeakReads {
-    /// How many were ever pushed since the queue was opened, and whether it is closed; how many were drained.
+    /// How many were ever pushed since the queue was opened, and whether it is decided and closed; how many were drained.
     state: Shared<AtomicU64>,
     slots: Shared<AtomicU64>,
     phase: AtomicU32,
@@ -59,7 +78,7 @@ impl WeakReads {
     /// note as put there, what it read in the one before.
     pub(crate) fn begin_marking(&self) {
         // A queue that was drained has empty slots. What is left is from a cycle that failed.
-        if self.pushed().load(SeqCst) & !CLOSED != self.drained().load(SeqCst) {
+        if self.pushed().load(SeqCst) & !FLAGS != self.drained().load(SeqCst) {
             for slot in self.slots.iter() {
                 slot.store(0, Relaxed);
             }
@@ -96,7 +115,7 @@ impl WeakReads {
     /// The marker's side: the next object that was read, if one waits.
     pub(crate) fn pop(&self) -> Option<usize> {
         let at = self.drained().load(SeqCst);
-        if at == self.pushed().load(SeqCst) & !CLOSED {
+        if at == self.pushed().load(SeqCst) & !FLAGS {
             return None;
         }
         let slot = &self.slots[(at % CAPACITY) as usize];
@@ -111,33 +130,55 @@ impl WeakReads {
         Some(granule as usize)
     }
 
-    /// The marker's side: closes the queue if nothing waits in it. All that was pushed has been marked by then.
+    /// The marker's side: what is not marked now was reachable from nowhere, unless something waits in the queue. All that
+    /// was pushed has been marked by then.
+    pub(crate) fn decide(&self) -> bool {
+        self.shut(0, DECIDED)
+    }
+
+    /// Whether that was said.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.pushed().load(SeqCst) & DECIDED != 0
+    }
+
+    /// The marker's side: closes the queue, after it was decided, if nothing waits in it.
     pub(crate) fn close(&self) -> bool {
-        let drained = self.drained().load(SeqCst);
-        self.pushed().compare_exchange(drained, drained | CLOSED, SeqCst, SeqCst).is_ok()
+        self.shut(DECIDED, CLOSED)
+    }
+
+    fn shut(&self, is: u64, further: u64) -> bool {
+        let empty = self.drained().load(SeqCst) | is;
+        self.pushed().compare_exchange(empty, empty | further, SeqCst, SeqCst).is_ok()
     }
 
     /// The mutator's side. `None`: the queue is full.
-    fn push(&self, granule: usize) -> Option<Pushed> {
+    fn push(&self, granule: usize, reading: Reading) -> Option<Pushed> {
         // Drained first: the difference is never too small.
         let drained = self.drained().load(SeqCst);
-        let pushed = self.pushed().load(SeqCst);
-        if pushed & CLOSED != 0 {
+        let state = self.pushed().load(SeqCst);
+        let too_late = match reading {
+            Reading::Reference => DECIDED,
+            Reading::Entry => CLOSED,
+        };
+        if state & too_late != 0 {
             return Some(Pushed::TooLate);
         }
+        let pushed = state & !FLAGS;
         if pushed - drained >= CAPACITY
-            || self.pushed().compare_exchange(pushed, pushed + 1, SeqCst, SeqCst).is_err()
+            || self.pushed().compare_exchange(state, state + 1, SeqCst, SeqCst).is_err()
         {
             return None;
         }
         self.slots[(pushed % CAPACITY) as usize].store(granule as u64 + 1, SeqCst);
-        Some(Pushed::WillBeMarked)
+        Some(if state & DECIDED == 0 { Pushed::WillBeMarked } else { Pushed::WillBeKept })
     }
 }
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum Pushed {
     WillBeMarked,
+    /// Marked as well, but too late for references.
+    WillBeKept,
     TooLate,
 }
 
@@ -145,11 +186,14 @@ impl<E: Embedder> Core<E> {
     /// Reads through a weak reference: whether the object that starts at `granule` is alive, in which case it stays so as
     /// long as the caller has a reference that is a root at its next safepoint. Called by an attached thread, between
     /// safepoints, on an object that has not been swept.
-    pub(crate) fn read_weak(&self, granule: usize) -> bool {
+    pub(crate) fn read_weak(&self, granule: usize, reading: Reading) -> bool {
         let mut round = 0;
         loop {
             let phase = self.weak_reads.phase.load(SeqCst);
-            if phase == Phase::Idle as u32 || self.is_live(granule) {
+            if phase == Phase::Idle as u32 {
+                return true;
+            }
+            if !self.is_dead(granule, reading) {
                 return true;
             }
             if phase == Phase::Clearing as u32 {
@@ -159,16 +203,18 @@ impl<E: Embedder> Core<E> {
             if recent.load(SeqCst) == granule + 1 {
                 return true;
             }
-            match self.weak_reads.push(granule) {
+            match self.weak_reads.push(granule, reading) {
                 Some(Pushed::WillBeMarked) => {
                     recent.store(granule + 1, SeqCst);
                     return true;
                 }
+                // Not noted as recent: that would mislead a reference.
+                Some(Pushed::WillBeKept) => return true,
                 // Closed in this moment: colours are final, and what is not marked was reachable from nowhere. If the cycle
                 // fails all the same, its target is garbage that is found by the next one. But a broken barrier may have
                 // misled the marker; then that cycle fails, and everything is alive.
                 Some(Pushed::TooLate) if self.barrier.as_ref().is_none_or(|b| !b.is_broken()) => {
-                    return self.is_live(granule);
+                    return !self.is_dead(granule, reading);
                 }
                 Some(Pushed::TooLate) => {
                     pause_briefly(round);
@@ -182,6 +228,12 @@ impl<E: Embedder> Core<E> {
             }
         }
     }
+
+    /// Whether a weak reference to this object is to be cleared: after complete marking, or when a read is too late.
+    pub(crate) fn is_dead(&self, granule: usize, reading: Reading) -> bool {
+        // The colour first: see `Kept::note`.
+        !self.is_live(granule) || (reading == Reading::Reference && self.weak.kept.has(granule))
+    }
 }
 
 #[cfg(test)]
@@ -192,13 +244,19 @@ mod tests {
     fn the_queue_closes_only_when_it_is_empty() {
         let reads = WeakReads::new().unwrap();
         reads.begin_marking();
-        assert_eq!(reads.push(7), Some(Pushed::WillBeMarked));
+        assert_eq!(reads.push(7, Reading::Entry), Some(Pushed::WillBeMarked));
         assert!(!reads.close());
         assert_eq!((reads.pop(), reads.pop()), (Some(7), None));
+        assert!(!reads.close(), "not before it is decided");
+        assert!(reads.decide());
+        assert_eq!(reads.push(8, Reading::Reference), Some(Pushed::TooLate));
+        assert_eq!(reads.push(8, Reading::Entry), Some(Pushed::WillBeKept));
+        assert!(!reads.close());
+        assert_eq!((reads.pop(), reads.pop()), (Some(8), None));
         assert!(reads.close());
-        assert_eq!(reads.push(8), Some(Pushed::TooLate));
+        assert_eq!(reads.push(8, Reading::Entry), Some(Pushed::TooLate));
         reads.begin_marking();
-        assert_eq!(reads.push(9), Some(Pushed::WillBeMarked));
+        assert_eq!(reads.push(9, Reading::Entry), Some(Pushed::WillBeMarked));
     }
 
     #[test]
@@ -206,11 +264,11 @@ mod tests {
         let reads = WeakReads::new().unwrap();
         reads.begin_marking();
         for k in 0..CAPACITY as usize {
-            assert!(reads.push(k).is_some());
+            assert!(reads.push(k, Reading::Entry).is_some());
         }
-        assert_eq!(reads.push(0), None);
+        assert_eq!(reads.push(0, Reading::Entry), None);
         assert_eq!(reads.pop(), Some(0));
-        assert!(reads.push(0).is_some());
+        assert!(reads.push(0, Reading::Entry).is_some());
     }
 
     #[test]
@@ -225,9 +283,10 @@ mod tests {
                         s.spawn(|| {
                             let mut kept = 0;
                             loop {
-                                match reads.push(5) {
+                                match reads.push(5, Reading::Reference) {
                                     Some(Pushed::WillBeMarked) => kept += 1,
                                     Some(Pushed::TooLate) => return kept,
+                                    Some(Pushed::WillBeKept) => unreachable!("a reference is never late"),
                                     None => {}
                                 }
                             }
@@ -238,7 +297,7 @@ mod tests {
                     while reads.pop().is_some() {
                         seen += 1;
                     }
-                    if seen > 1000 && reads.close() {
+                    if seen > 1000 && reads.decide() {
                         break;
                     }
                 }
@@ -253,7 +312,7 @@ mod tests {
         let reads = WeakReads::new().unwrap();
         reads.begin_marking();
         for k in 0..100 {
-            assert!(reads.push(k).is_some());
+            assert!(reads.push(k, Reading::Entry).is_some());
         }
         reads.recent[3].store(4, SeqCst);
         reads.pop();
@@ -263,7 +322,7 @@ mod tests {
         assert_eq!(reads.pop(), None);
         assert!(reads.slots.iter().all(|slot| slot.load(SeqCst) == 0));
         assert!(reads.recent.iter().all(|recent| recent.load(SeqCst) == 0));
-        assert_eq!((reads.push(7), reads.pop()), (Some(Pushed::WillBeMarked), Some(7)));
-        assert!(reads.close());
+        assert_eq!((reads.push(7, Reading::Entry), reads.pop()), (Some(Pushed::WillBeMarked), Some(7)));
+        assert!(reads.decide() && reads.close());
     }
 }

@@ -4,6 +4,7 @@
 //! the collector clears the entries of dead objects, a piece at a time so that no thread waits long for the table's
 //! lock, and before anything is swept.
 
+use super::reads::Reading;
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::error::{Error, OutOfMemory};
@@ -79,8 +80,9 @@ impl Slots {
         Ok(())
     }
 
-    /// Removes what is dead among slots from `from` on. Where to go on, unless that was all.
-    fn clear_piece(&mut self, from: usize, is_dead: impl Fn(Address) -> bool) -> Option<usize> {
+    /// Removes what is dead among slots from `from` on. How many, and where to go on, unless that was all.
+    fn clear_piece(&mut self, from: usize, is_dead: impl Fn(Address) -> bool) -> (usize, Option<usize>) {
+        let live = self.live;
         let to = (from + PIECE).min(self.slots.len());
         for [_, object] in &self.slots[from..to] {
             let held = object.load(Relaxed);
@@ -90,7 +92,7 @@ impl Slots {
                 self.removed += 1;
             }
         }
-        (to < self.slots.len()).then_some(to)
+        (live - self.live, (to < self.slots.len()).then_some(to))
     }
 }
 
@@ -136,8 +138,9 @@ impl WeakTables {
         }
     }
 
-    /// Removes the entries of dead objects from all tables.
-    pub(crate) fn clear(&self, is_dead: impl Fn(Address) -> bool) {
+    /// Removes the entries of dead objects from all tables. How many.
+    pub(crate) fn clear(&self, is_dead: impl Fn(Address) -> bool) -> u64 {
+        let mut cleared = 0;
         let tables: Vec<Table> = {
             let mut tables = self.all.lock();
             tables.retain(|table| table.strong_count() > 0);
@@ -153,13 +156,17 @@ impl WeakTables {
                     (generation, at) = (slots.generation, Some(0));
                     continue;
                 }
-                at = slots.clear_piece(from, &is_dead);
+                let (dead, next) = slots.clear_piece(from, &is_dead);
+                (at, cleared) = (next, cleared + dead as u64);
             }
         }
+        cleared
     }
 }
 
 /// A hash set of objects that does not keep them alive. Entries of dead objects vanish.
+///
+/// An object that waits for its finalizer is alive, and its entry stays; so does that of one which only such an object refers to.
 ///
 /// For threads attached to its heap. Operations take a lock for a short time; they are no safepoints.
 #[derive(Debug)]
@@ -208,7 +215,7 @@ impl WeakTable {
                 && eq(candidate)
                 && let Some(granule) = core.geometry.start_granule(candidate.as_usize())
             {
-                if core.read_weak(granule) {
+                if core.read_weak(granule, Reading::Entry) {
                     found = Some(candidate);
                     break;
                 }
@@ -294,7 +301,7 @@ mod tests {
         assert!((1..=5_000).all(|k| found(&slots, k)));
         let mut at = Some(0);
         while let Some(from) = at {
-            at = slots.clear_piece(from, |object| object.as_usize() % 32 == 0);
+            (_, at) = slots.clear_piece(from, |object| object.as_usize() % 32 == 0);
         }
         assert!((1..=5_000).all(|k| found(&slots, k) == (k % 2 == 1)));
         assert_eq!((slots.live, slots.removed), (2_500, 2_500));
@@ -308,7 +315,7 @@ mod tests {
             slots.insert(k, k * 16);
             let mut at = Some(0);
             while let Some(from) = at.filter(|_| k % 100 == 0) {
-                at = slots.clear_piece(from, |_| true);
+                (_, at) = slots.clear_piece(from, |_| true);
             }
         }
         assert_eq!(slots.slots.len(), LEAST);
