@@ -1,4 +1,4 @@
-//! How fast the worker marks, in objects a second, by the shape of the graph.
+//! How fast one worker marks, and two, in objects a second, by the shape of the graph.
 //!
 //! * `list`: one chain of 16-byte cells. Each is known only when the one before was read: nothing can be fetched ahead.
 //! * `tree`: a binary tree of 16-byte nodes, built depth first, so that near nodes are near in memory.
@@ -11,7 +11,7 @@
 use std::ptr;
 use std::time::Duration;
 
-use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use palimpsest::{Address, Handle, Heap, Kind, Layout, PlainPointers, StackScan};
 
 #[path = "support/objects.rs"]
@@ -32,13 +32,15 @@ fn mark(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(OBJECTS as u64));
     let shapes: [(&str, Build); 4] = [("list", list), ("tree", tree), ("array", array), ("graph", graph)];
     for (name, build) in shapes {
-        let heap = Heap::builder(PlainPointers).limit(LIMIT).build().expect("a heap");
-        let mut mutator = heap.attach(StackScan::Conservative).expect("attached");
-        let mut root = None;
-        group.bench_function(name, |bencher| {
-            root.get_or_insert_with(|| build(&mut mutator));
-            bencher.iter_custom(|cycles| (0..cycles).map(|_| time_to_mark(&mut mutator)).sum());
-        });
+        for workers in [1, 2] {
+            let heap = Heap::builder(PlainPointers).limit(LIMIT).workers(workers).build().expect("a heap");
+            let mut mutator = heap.attach(StackScan::Conservative).expect("attached");
+            let mut root = None;
+            group.bench_function(BenchmarkId::new(name, workers), |bencher| {
+                root.get_or_insert_with(|| build(&mut mutator));
+                bencher.iter_custom(|cycles| (0..cycles).map(|_| time_to_mark(&mut mutator)).sum());
+            });
+        }
     }
     group.finish();
 }

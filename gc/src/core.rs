@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::events::{Events, Reason};
 use crate::kind::{Kind, Layout};
 use crate::local::{LocalPtr, Run};
-use crate::mark::Packets;
+use crate::mark::{Packets, Team};
 use crate::metadata::{Living, Metadata};
 use crate::options::Options;
 use crate::remembered::Remembered;
@@ -81,6 +81,7 @@ pub(crate) struct Core<E> {
     pub(crate) weak_tables: WeakTables,
     pub(crate) weak: WeakState,
     pub(crate) packets: Packets,
+    pub(crate) team: Team,
     pub(crate) record: Record,
     pub(crate) mailbox: Mailbox,
     /// Raised when the heap goes away, for a collector that waits for a worker.
@@ -158,6 +159,7 @@ impl<E: Embedder> Core<E> {
             weak_tables: WeakTables::default(),
             weak: WeakState::new(2 * geometry.half.0 / GRANULE)?,
             packets: Packets::new(options.mark_packets(), 2 * half_blocks)?,
+            team: Team::new()?,
             record: Record::new()?,
             mailbox: Mailbox::default(),
             control: Event::new()
@@ -211,6 +213,7 @@ impl<E: Embedder> Core<E> {
         regions.extend(self.weak_reads.regions());
         regions.push(self.remembered.region());
         regions.extend(self.weak.regions());
+        regions.push(self.team.region());
         regions
     }
 

@@ -18,6 +18,7 @@ use palimpsest_runtime::host_fork::{self, Group};
 use palimpsest_runtime::ladder::{self, Ladder, Wish};
 use palimpsest_runtime::sys::lock::Mutex;
 use palimpsest_runtime::sys::process;
+use palimpsest_runtime::worker::MAX_WORKERS;
 use palimpsest_runtime::{Address, Bytes};
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -306,6 +307,9 @@ pub struct HeapBuilder<E> {
 }
 
 impl<E: Embedder> HeapBuilder<E> {
+    /// The most processes that can mark one snapshot.
+    pub const MOST_WORKERS: usize = MAX_WORKERS;
+
     /// Sets options from a string, as a program has it from its user: `limit=512M,cycle-every=64M,rung=preimage/signal`. The module
     /// [`options`] says how one is written, and [`options::all`] what there is.
     ///
@@ -428,7 +432,7 @@ impl<E: Embedder> HeapBuilder<E> {
         self.choose(&options::POISON, poison)
     }
 
-    /// For tests: one worker in so many is killed, or stopped, at a random moment.
+    /// For tests: one worker in so many is killed, or stopped, at a random moment. Where there are several, this holds for each.
     pub fn worker_chaos(self, one_in: u32) -> Self {
         self.choose(&options::WORKER_CHAOS, one_in.into())
     }
@@ -437,6 +441,17 @@ impl<E: Embedder> HeapBuilder<E> {
     /// where workers can be stopped from outside, by a debugger or a frozen cgroup.
     pub fn worker_patience(self, patience: std::time::Duration) -> Self {
         self.choose(&options::WORKER_PATIENCE, patience)
+    }
+
+    /// How many processes mark a snapshot, 1 to [`HeapBuilder::MOST_WORKERS`]. By default one where the program may use up to four
+    /// processors, and about a quarter of them where there are more, at most eight.
+    ///
+    /// More of them mark sooner, and take processors from the program for as long. They matter where marking takes so long that
+    /// the program reaches the heap limit, or writes to much of the heap meanwhile. Each costs a fork, out of the pause. Where
+    /// the kernel refuses one, the cycle goes on with fewer, and [`CycleRecord::fewer_workers`] says why. In the stopped
+    /// world marking is done by the collector's thread alone.
+    pub fn workers(self, workers: usize) -> Self {
+        self.choose(&options::WORKERS, workers as u64)
     }
 
     /// For tests of what happens when marking runs out of room: how many packets of references there are.
@@ -479,6 +494,7 @@ impl<E: Embedder> HeapBuilder<E> {
     pub fn build(self) -> Result<Heap<E>, Error> {
         let Self { embedder, mut options, mut given, listeners } = self;
         let by = options.finish(&mut given, std::env::var_os(options::VARIABLE))?;
+        options.workers.get_or_insert_with(Options::default_workers);
         // Address space is cheap, and twice the limit leaves runs of free blocks for large objects.
         let half = Bytes(options.limit.0.saturating_mul(2));
         let wish = options.rung.unwrap_or_default();

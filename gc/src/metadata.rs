@@ -183,8 +183,15 @@ impl Metadata {
     /// Gives an object a colour. `meta` is what its first byte was seen to be.
     #[inline(always)]
     pub fn paint(&self, granule: usize, meta: Meta, colour: Colour) {
-        // A plain store: two markers that meet here store the same.
+        // A plain store: there is one marker.
         self.0[granule].store(meta.0 & !COLOUR | colour.bits(), Relaxed);
+    }
+
+    /// The same among several markers. Whether it was this one that did it.
+    #[inline(always)]
+    pub fn claim(&self, granule: usize, meta: Meta, colour: Colour) -> bool {
+        // Relaxed: what a byte says of its object does not change, and the object is read by way of the snapshot.
+        Meta(self.0[granule].swap(meta.0 & !COLOUR | colour.bits(), Relaxed)).colour() != colour
     }
 
     /// Eight granules' bytes at once, the first in the lowest bits of a little-endian word. `granule` is a multiple of 8.

@@ -69,6 +69,21 @@ pub struct CycleRecord {
     pub allocated_bytes: u64,
     /// CPU time of the worker, in milliseconds.
     pub worker_cpu_ms: f64,
+    /// Workers that were to mark; 0 in the stopped world.
+    pub workers_wanted: u32,
+    /// Workers that marked.
+    pub workers: u32,
+    /// Why there were fewer than wanted.
+    pub fewer_workers: Option<String>,
+    /// Workers that ended in the middle of marking, which went on without them.
+    pub lost_workers: u32,
+    /// How often the first worker took over what one of those held, and marked again from what was marked.
+    pub takeovers: u32,
+    /// Packets of references that were passed on to workers with nothing to do.
+    pub shared_packets: u64,
+    /// Objects marked by each of several workers. Of a lost one, and in [`CycleRecord::marked_objects`], what it marked since it
+    /// last had nothing to do is missing.
+    pub worker_objects: Vec<u64>,
     /// Objects marked: all that are reachable, or the reachable young ones.
     pub marked_objects: u64,
     /// Bytes they occupy.
@@ -123,6 +138,13 @@ impl CycleRecord {
             handed_over: 0,
             allocated_bytes: 0,
             worker_cpu_ms: 0.0,
+            workers_wanted: 0,
+            workers: 0,
+            fewer_workers: None,
+            lost_workers: 0,
+            takeovers: 0,
+            shared_packets: 0,
+            worker_objects: Vec::new(),
             marked_objects: 0,
             marked_bytes: 0,
             remembered_pages: 0,
@@ -187,6 +209,16 @@ impl fmt::Display for CycleRecord {
         if self.finalizers_queued > 0 {
             write!(f, "; {} to be finalized", self.finalizers_queued)?;
         }
+        if self.workers > 0 && self.workers_wanted > 1 {
+            write!(f, "; {} workers marked {:?} objects", self.workers, self.worker_objects)?;
+            write!(f, ", {} packets passed on", self.shared_packets)?;
+        }
+        if self.lost_workers > 0 {
+            write!(f, "; {} workers lost, {} taken over from", self.lost_workers, self.takeovers)?;
+        }
+        if let Some(why) = &self.fewer_workers {
+            write!(f, "; fewer workers than {}: {why}", self.workers_wanted)?;
+        }
         if self.stray_references > 0 {
             write!(f, "; {} stray references", self.stray_references)?;
         }
@@ -224,7 +256,7 @@ pub struct Stats {
     pub fallbacks: u64,
     /// Cycles that failed.
     pub failures: u64,
-    /// Why the last such cycle fell back or failed, or lost track of the written pages.
+    /// Why the last such cycle fell back or failed, or lost track of the written pages, or had fewer workers than it wanted.
     pub last_trouble: Option<String>,
     /// Collector pauses: half were not longer.
     pub pause_p50_ms: f64,
@@ -270,6 +302,10 @@ pub struct Stats {
     pub mark_ms: f64,
     /// CPU time of workers.
     pub worker_cpu_ms: f64,
+    /// Workers that ended in the middle of marking, which went on without them.
+    pub lost_workers: u64,
+    /// How often another worker took over what one of those held.
+    pub takeovers: u64,
     /// Bytes allocated since the heap was made, as far as threads have reported them.
     pub allocated_bytes: u64,
     /// Memory of the heap in use now, garbage not yet found included.
@@ -349,11 +385,13 @@ impl fmt::Display for Stats {
         )?;
         writeln!(
             f,
-            "marked {} objects, {}, in {:.1} ms; workers used {:.1} ms of CPU",
+            "marked {} objects, {}, in {:.1} ms; workers used {:.1} ms of CPU; {} lost, {} taken over from",
             self.marked_objects,
             bytes(self.marked_bytes),
             self.mark_ms,
-            self.worker_cpu_ms
+            self.worker_cpu_ms,
+            self.lost_workers,
+            self.takeovers
         )?;
         write!(
             f,
@@ -406,6 +444,8 @@ struct Totals {
     marked_objects: u64,
     mark_ms: f64,
     worker_cpu_ms: f64,
+    lost_workers: u64,
+    takeovers: u64,
     peak_used: u64,
     worker_private_peak: Option<u64>,
     weak_refs_cleared: u64,
@@ -432,6 +472,8 @@ impl Ledger {
             marked_objects: 0,
             mark_ms: 0.0,
             worker_cpu_ms: 0.0,
+            lost_workers: 0,
+            takeovers: 0,
             peak_used: 0,
             worker_private_peak: None,
             weak_refs_cleared: 0,
@@ -462,12 +504,14 @@ impl Ledger {
         t.marked_objects += record.marked_objects;
         t.mark_ms += record.mark_ms;
         t.worker_cpu_ms += record.worker_cpu_ms;
+        t.lost_workers += u64::from(record.lost_workers);
+        t.takeovers += u64::from(record.takeovers);
         t.weak_refs_cleared += record.weak_refs_cleared;
         t.weak_entries_cleared += record.weak_entries_cleared;
         t.finalizers_queued += record.finalizers_queued;
         t.peak_used = t.peak_used.max(record.used_bytes);
         t.worker_private_peak = t.worker_private_peak.max(record.worker_private_bytes);
-        let trouble = [&record.failure, &record.fallback, &record.untracked];
+        let trouble = [&record.failure, &record.fallback, &record.untracked, &record.fewer_workers];
         if let Some(trouble) = trouble.into_iter().flatten().next() {
             t.last_trouble = Some(trouble.clone());
         }
@@ -561,6 +605,8 @@ impl Ledger {
             marked_objects: t.marked_objects,
             mark_ms: t.mark_ms,
             worker_cpu_ms: t.worker_cpu_ms,
+            lost_workers: t.lost_workers,
+            takeovers: t.takeovers,
             allocated_bytes: 0,
             used_bytes: 0,
             peak_used_bytes: t.peak_used,

@@ -109,10 +109,10 @@ fn an_inherited_heap_is_the_heap_of_the_fork_whatever_the_parent_writes() {
     let base = heap.base();
     (0..PAGES).for_each(|page| word(base, page).store(u64::from(page) + 1, SeqCst));
     let record = Record::new().expect("a record");
-    let order = Order { tables: &[], record: &record, cycle: 1, nice: 0 };
+    let order = Order { tables: &[], record: &record, cycle: 1, nice: 0, company: None };
     // SAFETY: no other thread writes to the heap, and the body only reads and adds.
     let mut worker = unsafe {
-        worker::fork_inheriting(&order, &heap, &[PageRange::new(0, PAGES / 2)], |view| {
+        worker::fork_inheriting(&order, &heap, &[PageRange::new(0, PAGES / 2)], |view, _| {
             let mut sum = 0;
             for page in 0..PAGES / 2 {
                 let mut into = [0];
@@ -134,7 +134,7 @@ fn an_inherited_heap_is_the_heap_of_the_fork_whatever_the_parent_writes() {
     // What is left out of the fork is not there.
     // SAFETY: as above; the body is expected to be killed by its own load.
     let mut worker = unsafe {
-        worker::fork_inheriting(&order, &heap, &[PageRange::new(0, 1)], |view| {
+        worker::fork_inheriting(&order, &heap, &[PageRange::new(0, 1)], |view, _| {
             view.load(base.add(PAGE_SIZE), &mut [0]);
             true
         })
@@ -152,11 +152,11 @@ fn a_worker_cannot_write_to_the_heap() {
         let base = heap.base();
         let barrier = Barrier::new(heap, delivery, None, Bytes::mib(1)).expect("a barrier");
         let record = Record::new().expect("a record");
-        let order = Order { tables: &[], record: &record, cycle: 1, nice: 0 };
+        let order = Order { tables: &[], record: &record, cycle: 1, nice: 0, company: None };
         barrier.begin_snapshot(|_| Choice::All).expect("a snapshot");
         // SAFETY: nobody writes to the heap but the body, which is to be killed for it.
         let mut worker = unsafe {
-            worker::fork(&order, &barrier, |_| {
+            worker::fork(&order, &barrier, |_, _| {
                 word(base, 0).store(9, SeqCst);
                 true
             })

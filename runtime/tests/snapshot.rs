@@ -43,7 +43,7 @@ impl Bench {
     }
 
     fn order(&self, cycle: u64) -> Order<'_> {
-        Order { tables: &[], record: &self.record, cycle, nice: 5 }
+        Order { tables: &[], record: &self.record, cycle, nice: 5, company: None }
     }
 
     fn pages(&self) -> PageRange {
@@ -148,7 +148,7 @@ fn see_the_heap_of_the_pause(bench: &Bench) {
             let (base, record) = (bench.heap.base(), &bench.record);
             // SAFETY: the world is stopped, the snapshot has begun, and the body only reads and adds.
             let mut worker = unsafe {
-                worker::fork(&order, &bench.barrier, |view| {
+                worker::fork(&order, &bench.barrier, |view, _| {
                     let (sum, newest) = add_up(view, base, ReadSide::Snapshot, record);
                     let why = Reason::because("shows that the wrong side is really returned when asked for");
                     let (wrong, _) = add_up(view, base, ReadSide::WrongSideOk(why), record);
@@ -196,7 +196,7 @@ fn wait_for_a_full_pool(bench: Bench) {
         let order = bench.order(1);
         // SAFETY: the world is stopped, the snapshot has begun, and the body only spins.
         let mut worker = unsafe {
-            worker::fork(&order, &bench.barrier, |_| {
+            worker::fork(&order, &bench.barrier, |_, _| {
                 loop {
                     std::hint::spin_loop();
                 }
@@ -228,7 +228,7 @@ fn a_stopped_worker_is_killed_when_its_patience_is_over() {
     let order = bench.order(1);
     // SAFETY: the world is stopped, the snapshot has begun, and the body only counts.
     let mut worker = unsafe {
-        worker::fork(&order, &bench.barrier, |_| {
+        worker::fork(&order, &bench.barrier, |_, _| {
             loop {
                 bench.record.advance();
             }
@@ -241,6 +241,7 @@ fn a_stopped_worker_is_killed_when_its_patience_is_over() {
     let patience = Duration::from_millis(300);
     let end = worker.watch(bench.barrier.control(), patience, || Verdict::GoOn);
     assert_eq!(end, Err(Failure::Stalled(patience)));
+    drop(worker);
     bench.barrier.end_snapshot();
     bench.barrier.retire();
 }

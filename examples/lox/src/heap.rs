@@ -43,6 +43,8 @@ pub struct HeapOptions {
     pub rung: Option<Wish>,
     /// Start a cycle at least every so many bytes of allocation.
     pub cycle_every: Option<usize>,
+    /// Processes that mark.
+    pub workers: Option<usize>,
     /// Run and verify a cycle every so many allocations.
     pub stress: Option<u64>,
     /// Further options, as the collector reads them, where none of the above says the same.
@@ -67,6 +69,9 @@ impl LoxHeap {
     /// Creates a heap and attaches the calling thread to it.
     pub fn new(options: &HeapOptions) -> Result<LoxHeap, Error> {
         let mut builder = Heap::builder(NanBoxes).options(&options.others)?;
+        if let Some(workers) = options.workers {
+            builder = builder.workers(workers);
+        }
         if let Some(limit) = options.limit {
             builder = builder.limit(limit);
         }

@@ -80,6 +80,10 @@ pub struct Options {
     )]
     pub gc_stats: Option<StatsFormat>,
 
+    /// Processes that mark a snapshot of the heap, 1 to 8 [default: by the number of processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
+    workers: Option<u8>,
+
     /// Print a line about every collection cycle to standard error, and at the end how long the pauses were
     #[arg(long)]
     pub gc_log: bool,
@@ -106,6 +110,7 @@ impl Options {
             limit: self.heap_limit.map(bytes),
             rung: self.rung,
             cycle_every: self.cycle_every.map(bytes),
+            workers: self.workers.map(usize::from),
             stress: self.gc_stress,
             others: self.gc.clone().unwrap_or_default(),
             log: self.gc_log,

@@ -4,8 +4,8 @@
 //! inherits, and a copy by the kernel for every page that is written while the worker lives. So the worker inherits little:
 //! neither the leaf space nor free blocks.
 
-use super::forked::{self, Frozen, report};
-use super::{Keeper, Marking, mark_all};
+use super::forked::{self, Frozen};
+use super::{Keeper, Marking};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::space::BlockState;
@@ -48,9 +48,8 @@ impl<E: Embedder> Frozen<E> for ForkCow {
         // not the colour of new ones: they lie in blocks that were not free. The roots, whose lock is held here, are as
         // they were at the fork.
         let worker = unsafe {
-            worker::fork_inheriting(order, &core.map, &pages, |view| {
-                report(&core.record, mark_all(core, view, scope, &roots, world.threads()));
-                true
+            worker::fork_inheriting(order, &core.map, &pages, |view, member| {
+                forked::work(core, view, member, scope, &roots, world.threads())
             })
         };
         record.fork_ms = ms(forking.elapsed());

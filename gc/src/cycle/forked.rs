@@ -1,17 +1,19 @@
 //! What the snapshots that a worker marks have in common: stop, freeze, fork, let go, watch.
 
 use super::stop_the_world::mark_stopped;
-use super::{Marking, begin_marking, resume, stop};
+use super::{Marking, begin_marking, mark_all, resume, stop};
 use crate::core::Core;
 use crate::embedder::Embedder;
-use crate::mark::Tally;
+use crate::mark::{Marker, Source, Tally};
+use crate::roots::RootSet;
 use crate::stats::{CycleRecord, Scope, ms};
 use palimpsest_runtime::Error;
-use palimpsest_runtime::mutator::StoppedWorld;
+use palimpsest_runtime::mutator::{MutatorState, StoppedWorld};
 use palimpsest_runtime::sys::event::Event;
 use palimpsest_runtime::sys::process::Hurry;
 use palimpsest_runtime::sys::smaps::Rollup;
-use palimpsest_runtime::worker::{self, Order, Record, Verdict, Worker};
+use palimpsest_runtime::worker::{self, Company, Member, Muster, Order, Record, Verdict, Worker};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -85,6 +87,7 @@ pub(super) fn fork_and_watch<E: Embedder>(
     paused: Paused<'_>,
     record: &mut CycleRecord,
 ) -> Marking {
+    record.workers_wanted = core.options.workers();
     let tables = core.regions();
     let Paused { world, start, hurry } = paused;
     let order = Order {
@@ -92,6 +95,11 @@ pub(super) fn fork_and_watch<E: Embedder>(
         record: &core.record,
         cycle,
         nice: hurry.before() + core.options.worker_nice,
+        company: (record.workers_wanted > 1).then(|| Company {
+            crew: &core.team.crew,
+            workers: record.workers_wanted as usize,
+            fates: core.options.chaos.fates(),
+        }),
     };
     match frozen.fork(core, &world, &order, record) {
         Ok(worker) => {
@@ -145,28 +153,59 @@ fn watch<E: Embedder>(
     });
     let sound = frozen.thaw(record);
     record.mark_ms = ms(start.elapsed());
+    enter_workers(core, worker.muster(), record);
     match end {
         Ok(()) if !sound => Marking::Failed(worker::Failure::Abandoned),
         Ok(()) => {
-            record.worker_cpu_ms = ms(core.record.cpu_time());
-            Marking::Complete(reported(&core.record))
+            let siblings = Duration::from_nanos(core.team.siblings_cpu_ns());
+            record.worker_cpu_ms = ms(core.record.cpu_time() + siblings);
+            let tally = reported(&core.record);
+            record.shared_packets = tally.shared;
+            Marking::Complete(tally)
         }
         Err(failure) => Marking::Failed(failure),
     }
 }
 
-/// The worker's side: enters its figures into the record.
-pub(super) fn report(record: &Record, tally: Tally) {
-    let figures = [tally.objects, tally.granules, tally.stray, tally.rescanned, tally.remembered];
-    for (k, figure) in figures.into_iter().enumerate() {
-        // Relaxed: published with the record's completion.
-        record.figure(k).store(figure, Relaxed);
+/// Enters what became of the workers, who are gone.
+fn enter_workers<E: Embedder>(core: &Core<E>, muster: &Muster, record: &mut CycleRecord) {
+    record.workers = muster.workers;
+    record.lost_workers = muster.lost;
+    record.takeovers = core.team.takeovers() as u32;
+    record.fewer_workers = muster.refused.as_ref().map(|why| why.to_string());
+    if record.workers_wanted > 1 {
+        let workers = (0..record.workers_wanted as usize).map(|member| core.team.tally(member).objects);
+        record.worker_objects = workers.collect();
     }
 }
 
-/// The parent's side of [`report`].
+/// The worker's side: leads the marking and enters the figures into the record, or helps. Whether it was completed.
+///
+/// # Safety
+/// As for [`RootSet::visit`], in a worker.
+pub(super) unsafe fn work<E: Embedder, S: Source>(
+    core: &Core<E>,
+    source: &S,
+    member: &Member<'_>,
+    scope: Scope,
+    roots: &RootSet,
+    threads: &[Arc<MutatorState>],
+) -> bool {
+    let mut marker = Marker::new(core, source).among(&core.team, member);
+    if member.index() > 0 {
+        marker.help();
+        return true;
+    }
+    // SAFETY: passed on to the caller.
+    let tally = unsafe { mark_all(core, marker, scope, roots, threads) };
+    for (k, figure) in tally.figures().into_iter().enumerate() {
+        // Relaxed: published with the record's completion.
+        core.record.figure(k).store(figure, Relaxed);
+    }
+    true
+}
+
+/// The parent's side of [`work`].
 fn reported(record: &Record) -> Tally {
-    let [objects, granules, stray, rescanned, remembered] =
-        [0, 1, 2, 3, 4].map(|k| record.figure(k).load(Relaxed));
-    Tally { objects, granules, stray, rescanned, remembered }
+    Tally::from_figures(std::array::from_fn(|k| record.figure(k).load(Relaxed)))
 }

@@ -117,6 +117,7 @@ impl<E: Embedder> Collector<E> {
         let core = self.core.clone();
         core.finish_sweep();
         core.packets.reset();
+        core.team.begin();
         let mut record = CycleRecord::new(number, plan.scope, core.rung.snapshot);
         let marking = self.keeper(&core, plan).mark(&core, number, &mut record);
         // What is written from the snapshot on is noticed by the next cycle.
@@ -238,22 +239,21 @@ fn begin_marking<E: Embedder>(core: &Core<E>, record: &CycleRecord) {
 }
 
 /// Marks everything reachable from the roots and, in a cycle of the young, from old objects that may have been written to, as
-/// far as it is to be marked, what is read through weak references meanwhile, and what is to be finalized. Runs in a worker, or in the stopped world:
-/// allocates nothing, locks nothing.
+/// far as it is to be marked, what is read through weak references meanwhile, and what is to be finalized. Runs in a worker, or
+/// in the stopped world: allocates nothing, locks nothing.
 ///
 /// # Safety
 /// As for [`RootSet::visit`].
-unsafe fn mark_all<E: Embedder, S: Source>(
+unsafe fn mark_all<'a, E: Embedder, S: Source>(
     core: &Core<E>,
-    source: &S,
+    mut marker: Marker<'a, E, S>,
     scope: Scope,
-    roots: &RootSet,
+    roots: &'a RootSet,
     threads: &[Arc<MutatorState>],
 ) -> Tally {
-    let mut marker = Marker::new(core, source);
     // SAFETY: passed on to the caller.
     unsafe { mark_with(&mut marker, core, scope, roots, threads) };
-    marker.tally()
+    marker.end()
 }
 
 /// The same with a marker that may stop before all is marked.

@@ -1,7 +1,7 @@
 //! A snapshot that the write barrier keeps, in pre-images. The pause is flat.
 
-use super::forked::{self, Frozen, report};
-use super::{Keeper, Marking, mark_all};
+use super::forked::{self, Frozen};
+use super::{Keeper, Marking};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::space::BlockState;
@@ -114,9 +114,8 @@ impl<E: Embedder> Frozen<E> for Preimage<'_> {
         // SAFETY: the world is stopped and the snapshot has begun. Marking allocates nothing and locks nothing; the
         // roots, whose lock is held here, are as they were at the fork.
         let worker = unsafe {
-            worker::fork(order, self.barrier, |view| {
-                report(&core.record, mark_all(core, view, scope, &roots, world.threads()));
-                true
+            worker::fork(order, self.barrier, |view, member| {
+                forked::work(core, view, member, scope, &roots, world.threads())
             })
         };
         record.fork_ms = ms(forking.elapsed());

@@ -4,7 +4,7 @@
 use super::{Keeper, Marking, begin_marking, mark_all, resume, stop};
 use crate::core::Core;
 use crate::embedder::Embedder;
-use crate::mark::{Live, Tally};
+use crate::mark::{Live, Marker, Tally};
 use crate::stats::{CycleRecord, Scope, ms};
 use palimpsest_runtime::ladder::Snapshot;
 use palimpsest_runtime::mutator::StoppedWorld;
@@ -41,7 +41,10 @@ pub(super) fn mark_stopped<E: Embedder>(
     record.fallback = fallback;
     let start = Instant::now();
     // SAFETY: the world is stopped until after the marking.
-    let tally = unsafe { mark_all(core, &Live::new(), record.scope, &core.roots.lock(), world.threads()) };
+    let tally = unsafe {
+        let live = Live::new();
+        mark_all(core, Marker::new(core, &live), record.scope, &core.roots.lock(), world.threads())
+    };
     record.mark_ms = ms(start.elapsed());
     tally
 }

@@ -2,6 +2,7 @@
 
 use super::packets::{PACKET, PacketIndex};
 use super::source::Source;
+use super::team::{Seat, Team};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::kind::{Kind, Layout};
@@ -11,11 +12,12 @@ use crate::space::BlockState;
 use crate::unit::{BLOCK_GRANULES, BlockIndex, GRANULE, Granules, SMALL_MAX};
 use crate::weak::Pending;
 use palimpsest_runtime::sys::clock;
+use palimpsest_runtime::worker::Member;
 use palimpsest_runtime::{Address, PAGE_SIZE, PageIndex};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Entries in each of the two queues: enough to cover a miss of the last cache, few enough to stay in the first.
-const AHEAD: usize = 16;
+pub(super) const AHEAD: usize = 16;
 
 /// Words that are loaded at a time.
 const BATCH: usize = 64;
@@ -26,6 +28,9 @@ const PIECE: Granules = Granules::for_bytes(SMALL_MAX);
 
 /// Objects scanned between two signs of life.
 const SIGN: u64 = 1024;
+
+/// Objects scanned between two looks at the others: few enough that nobody waits for long, many enough to cost nothing.
+const LOOK: u64 = 128;
 
 /// Granules of a page.
 const PAGE_GRANULES: usize = PAGE_SIZE / GRANULE;
@@ -43,15 +48,45 @@ pub(crate) struct Tally {
     pub(crate) rescanned: u64,
     /// Old objects, and pieces of old large ones, that were scanned because of what may have been written to them.
     pub(crate) remembered: u64,
+    /// Packets passed on to markers that had nothing to do.
+    pub(crate) shared: u64,
+}
+
+impl Tally {
+    /// How many figures it has.
+    pub(crate) const FIGURES: usize = 6;
+
+    /// As numbers, for shared memory.
+    pub(crate) fn figures(self) -> [u64; Self::FIGURES] {
+        [self.objects, self.granules, self.stray, self.rescanned, self.remembered, self.shared]
+    }
+
+    /// From the numbers.
+    pub(crate) fn from_figures(figures: [u64; Self::FIGURES]) -> Self {
+        let [objects, granules, stray, rescanned, remembered, shared] = figures;
+        Self { objects, granules, stray, rescanned, remembered, shared }
+    }
+
+    /// The sum of two.
+    pub(crate) fn with(self, other: Self) -> Self {
+        let (a, b) = (self.figures(), other.figures());
+        Self::from_figures(std::array::from_fn(|k| a[k] + b[k]))
+    }
 }
 
 /// An object to scan, as it is queued: the granule it starts at and its kind. Or, without a kind, a place within a large
 /// object from which to go on. 0 is none: the heap's first granule is never queued with kind 0.
 #[derive(Copy, Clone, PartialEq, Eq)]
-struct Entry(u64);
+pub(super) struct Entry(u64);
 
 impl Entry {
-    const NONE: Self = Self(0);
+    pub(super) const NONE: Self = Self(0);
+
+    /// As it stands in a packet.
+    #[inline(always)]
+    pub(super) fn raw(self) -> u64 {
+        self.0
+    }
 
     #[inline(always)]
     fn new(granule: usize, kind: u8) -> Self {
@@ -78,14 +113,14 @@ pub(crate) struct Marker<'a, E, S> {
     discovered: [usize; AHEAD],
     discovered_at: usize,
     /// Objects to scan whose contents are on their way.
-    fetched: [Entry; AHEAD],
-    fetched_at: usize,
+    pub(super) fetched: [Entry; AHEAD],
+    pub(super) fetched_at: usize,
     /// The packet that entries go to and come from, and how many it has.
-    packet: Option<PacketIndex>,
-    len: usize,
+    pub(super) packet: Option<PacketIndex>,
+    pub(super) len: usize,
     /// An empty packet at hand, so that a stack that goes up and down around a boundary does not visit the lists.
-    spare: Option<PacketIndex>,
-    tally: Tally,
+    pub(super) spare: Option<PacketIndex>,
+    pub(super) tally: Tally,
     scanned: u64,
     /// When to stop, on the monotonic clock in nanoseconds, and whether that moment has come.
     deadline: Option<u64>,
@@ -94,6 +129,10 @@ pub(crate) struct Marker<'a, E, S> {
     pub(crate) attends: bool,
     /// Ephemerons whose keys are not marked, once they have been looked at.
     pub(crate) pending: Option<Pending<'a>>,
+    /// Where there may be other markers.
+    pub(super) seat: Option<Seat<'a>>,
+    /// Siblings that are gone and were taken over from, a bit each.
+    pub(super) gone: u32,
 }
 
 impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
@@ -116,6 +155,8 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             late: false,
             attends: core.weak.kept.has_begun(),
             pending: None,
+            seat: None,
+            gone: 0,
         }
     }
 
@@ -151,22 +192,33 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         }
     }
 
-    /// What has been done so far.
+    /// What has been done so far, here.
     pub(crate) fn tally(&self) -> Tally {
         self.tally
     }
 
-    /// Marks until nothing reachable from what was visited is left.
+    /// The same, as one of several.
+    pub(crate) fn among(mut self, team: &'a Team, member: &'a Member<'a>) -> Self {
+        self.seat = member.crew().map(|_| Seat { team, member });
+        self
+    }
+
+    /// Marks until nothing reachable from what was visited is left, here or with others.
     pub(crate) fn drain(&mut self) {
         loop {
-            while !self.late
-                && let Some(entry) = self.next_entry()
-            {
-                self.scan(entry);
-            }
-            if self.late || !self.rescan() {
+            self.work();
+            if self.late || (!self.rescan() && !self.wait_for_team()) {
                 return;
             }
+        }
+    }
+
+    /// Scans until nothing is left here or to be taken.
+    pub(super) fn work(&mut self) {
+        while !self.late
+            && let Some(entry) = self.next_entry()
+        {
+            self.scan(entry);
         }
     }
 
@@ -183,9 +235,28 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     /// A sign of life; and those who read weak references are not kept waiting for the end. Whether there were any.
     #[cold]
     pub(crate) fn now_and_then(&mut self) -> bool {
-        self.core.record.advance();
         self.late = self.deadline.is_some_and(|deadline| clock::monotonic_ns() >= deadline);
-        self.take_weak_reads()
+        match self.seat {
+            Some(seat) if !seat.leads() => {
+                seat.member.advance();
+                false
+            }
+            _ => {
+                self.core.record.advance();
+                self.take_weak_reads()
+            }
+        }
+    }
+
+    /// In the middle of a scan: looks at what others do, and more rarely gives a sign of life.
+    #[cold]
+    fn look_up(&mut self) {
+        if let Some(seat) = self.seat {
+            self.look_around(seat);
+        }
+        if self.scanned.is_multiple_of(SIGN) {
+            self.now_and_then();
+        }
     }
 
     /// Takes what was read through weak references. Whether there was any.
@@ -224,7 +295,11 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         if self.attends {
             self.attend(granule);
         }
-        self.core.metadata.paint(granule, meta, self.living.marked);
+        if self.seat.is_none() {
+            self.core.metadata.paint(granule, meta, self.living.marked);
+        } else if !self.core.metadata.claim(granule, meta, self.living.marked) {
+            return;
+        }
         self.tally.objects += 1;
         // A small object ends in this granule or, mostly, in the next few; only then is it worth a look now.
         self.tally.granules += if meta.ends() { 1 } else { self.core.size_at(granule).0 as u64 };
@@ -254,6 +329,9 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         };
         if let Some(full) = self.packet.replace(fresh) {
             packets.put_full(full, self.len);
+            if let Some(seat) = self.seat {
+                seat.team.crew.ring();
+            }
         }
         packets.entries(fresh)[0].store(entry.0, Relaxed);
         self.len = 1;
@@ -270,7 +348,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     }
 
     #[cold]
-    fn take_packet(&mut self) -> bool {
+    pub(super) fn take_packet(&mut self) -> bool {
         let packets = &self.core.packets;
         let Some((full, len)) = packets.take_full() else { return false };
         self.attends |= self.core.weak.kept.has_begun();
@@ -317,7 +395,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
 
     /// Scans the marked objects of blocks for which packets ran out. Whether there were any.
     #[cold]
-    fn rescan(&mut self) -> bool {
+    pub(super) fn rescan(&mut self) -> bool {
         let (mut from, mut found) = (0, false);
         while let Some(block) = self.core.packets.take_rescan(from) {
             self.attends |= self.core.weak.kept.has_begun();
@@ -331,7 +409,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
 
     /// The kind of an object that is marked and can hold references.
     #[inline]
-    fn marked(&self, meta: Meta) -> Option<Kind> {
+    pub(super) fn marked(&self, meta: Meta) -> Option<Kind> {
         meta.start().filter(|kind| *kind != Kind::LEAF && meta.colour() == self.living.marked)
     }
 
@@ -367,7 +445,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         {
             self.visit_page(page);
             // Packets hold what one page refers to, and what that reaches, and not what all do.
-            self.drain();
+            self.work();
             at = page.0 + 1;
         }
     }
@@ -447,8 +525,8 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     #[inline(always)]
     fn scan(&mut self, entry: Entry) {
         self.scanned += 1;
-        if self.scanned.is_multiple_of(SIGN) {
-            self.now_and_then();
+        if self.scanned.is_multiple_of(LOOK) {
+            self.look_up();
         }
         let granule = entry.granule();
         let kind = Kind::from_bits(entry.kind());
@@ -514,6 +592,9 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             // Pieces begin at a granule, since that is what an entry can say.
             end = (from + 2 * PIECE.0) & !1;
             self.push(Entry::new(granule + end / 2, 0));
+            if let Some(seat) = self.seat {
+                self.look_around(seat);
+            }
         }
         let mut buffer = [0u64; BATCH];
         let mut at = from;

@@ -3,7 +3,8 @@
 //! One marker's state is a packet of objects that are marked and not yet scanned, and two short queues that hide the
 //! latency of memory: what is discovered waits in the first while its metadata byte is fetched, what is taken from the
 //! packets waits in the second while its contents are (Cher, Hosking and Vijaykumar, "Software Prefetching for Mark-Sweep
-//! Garbage Collection", 2004). Full packets go to a list in shared memory, from which any marker takes.
+//! Garbage Collection", 2004). Full packets go to a list in shared memory, from which any marker takes; several markers, each in
+//! a worker of its own, are a [`team`].
 //!
 //! **Everything here runs in a forked worker** as well as in the stopped world: it allocates nothing, locks nothing, and
 //! does not panic. Where packets run out, the object stays marked, its block is noted, and the block's marked objects are
@@ -12,8 +13,11 @@
 mod attend;
 mod marker;
 mod packets;
+mod share;
 mod source;
+pub(crate) mod team;
 
 pub(crate) use marker::{Marker, Tally};
 pub(crate) use packets::{PACKET_BYTES, Packets};
 pub(crate) use source::{Live, Source};
+pub(crate) use team::Team;

@@ -27,6 +27,10 @@ const FULL: usize = 0;
 const FREE: usize = 1;
 const FRESH: usize = 2;
 
+/// In the word that says whether packets ran out.
+const EVER: u32 = 1;
+const NOW: u32 = 2;
+
 /// All packets of a heap, and the blocks that have to be scanned again.
 #[derive(Debug)]
 pub(crate) struct Packets {
@@ -34,7 +38,7 @@ pub(crate) struct Packets {
     heads: Shared<AtomicU64>,
     /// Blocks with marked objects that no packet had room for.
     rescan: Shared<AtomicU8>,
-    /// Whether there may be such a block.
+    /// Whether there was such a block in this cycle, and whether there may be one now.
     overflowed: Shared<AtomicU32>,
 }
 
@@ -102,6 +106,13 @@ impl Packets {
         Some((packet, self.entries(packet)[LEN].load(Ordering::Relaxed) as usize))
     }
 
+    /// Whether there is a packet with entries to take.
+    #[inline]
+    pub(crate) fn has_full(&self) -> bool {
+        // SeqCst: among markers that wait, the look comes after what they have told others. See `team` and `Crew::rest`.
+        self.heads[FULL].load(Ordering::SeqCst) as u32 != 0
+    }
+
     /// Passes on a packet with `len` entries to whoever takes it.
     pub(crate) fn put_full(&self, packet: PacketIndex, len: usize) {
         self.entries(packet)[LEN].store(len as u64, Ordering::Relaxed);
@@ -133,7 +144,8 @@ impl Packets {
             // May be out of date, if another marker took the packet meanwhile: then the count has changed.
             let next = self.entries(packet)[NEXT].load(Ordering::Relaxed);
             let new = ((head >> 32) + 1) << 32 | (next & 0xffff_ffff);
-            match self.heads[list].compare_exchange_weak(head, new, Ordering::Acquire, Ordering::Acquire) {
+            // Release too: whoever finds the list empty sees that this marker has begun to work. See `team`.
+            match self.heads[list].compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => return Some(packet),
                 Err(seen) => head = seen,
             }
@@ -144,12 +156,18 @@ impl Packets {
     #[cold]
     pub(crate) fn note_overflow(&self, block: BlockIndex) {
         self.rescan[block.0 as usize].store(1, Ordering::Release);
-        self.overflowed[0].store(1, Ordering::Release);
+        // Release: whoever sees this sees the block's flag. Pairs with `take_rescan`.
+        self.overflowed[0].store(EVER | NOW, Ordering::Release);
     }
 
-    /// A block whose marked objects have to be scanned again, from `from` on. The caller takes that over.
+    /// A block whose marked objects have to be scanned again, from `from` on. The caller, who is the only one to do so, takes that
+    /// over. It begins with 0, goes on behind the block that it got, and when there is none begins again.
     pub(crate) fn take_rescan(&self, from: u32) -> Option<BlockIndex> {
-        if self.overflowed[0].load(Ordering::Acquire) == 0 {
+        // What is noted behind the one who looks is noted here again, for the next time.
+        if from == 0
+            && (self.overflowed[0].load(Ordering::Relaxed) & NOW == 0
+                || self.overflowed[0].swap(EVER, Ordering::Acquire) & NOW == 0)
+        {
             return None;
         }
         let flagged =
@@ -215,6 +233,12 @@ mod tests {
         packets.note_overflow(BlockIndex(40));
         packets.note_overflow(BlockIndex(90));
         assert_eq!(packets.take_rescan(0), Some(BlockIndex(40)));
-        assert_eq!((packets.take_rescan(41), packets.take_rescan(0)), (Some(BlockIndex(90)), None));
+        // Behind the one who looks, and before.
+        packets.note_overflow(BlockIndex(10));
+        assert_eq!((packets.take_rescan(41), packets.take_rescan(91)), (Some(BlockIndex(90)), None));
+        assert_eq!((packets.take_rescan(0), packets.take_rescan(11)), (Some(BlockIndex(10)), None));
+        packets.note_overflow(BlockIndex(3));
+        packets.reset();
+        assert!(packets.rescan.iter().all(|flag| flag.load(Ordering::Relaxed) == 0));
     }
 }

@@ -33,7 +33,7 @@ pub(crate) use read::{Given, Source};
 pub(crate) use table::Row;
 pub(crate) use table::{
     CYCLE_EVERY, GROWTH, HOST_FORK, IDLE_AFTER, LEAF_HUGE_PAGES, LIMIT, MIN_HEADROOM, POISON, PREIMAGE_LIMIT,
-    RESERVE, RUNG, SOFT_LIMIT, STRESS, VERIFY, WORKER_CHAOS, WORKER_PATIENCE, YOUNG,
+    RESERVE, RUNG, SOFT_LIMIT, STRESS, VERIFY, WORKER_CHAOS, WORKER_PATIENCE, WORKERS, YOUNG,
 };
 pub use table::{Descriptor, Group, all};
 pub(crate) use value::Value;
@@ -43,8 +43,9 @@ use crate::host_fork::HostFork;
 use crate::unit::BLOCK;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::ladder::Wish;
+use palimpsest_runtime::sys::process::Strike;
 use palimpsest_runtime::sys::{clock, limits};
-use palimpsest_runtime::worker::Worker;
+use palimpsest_runtime::worker::{Fate, MAX_WORKERS, Worker};
 use std::fmt;
 use std::time::Duration;
 
@@ -110,6 +111,21 @@ impl Chaos {
             if random & 1 == 0 { worker.kill() } else { worker.stop() }
         }
     }
+
+    /// What befalls the siblings of a worker that is about to be forked.
+    pub(crate) fn fates(&self) -> [Fate; MAX_WORKERS] {
+        let Some(n) = self.one_in else { return [Fate::NONE; MAX_WORKERS] };
+        let seed = clock::monotonic_ns();
+        std::array::from_fn(|k| {
+            let random = (seed + k as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+            if !random.is_multiple_of(n.into()) {
+                return Fate::NONE;
+            }
+            // Early as a rule, when there is little to do.
+            let steps = 1 << (random / 64 % 8);
+            Fate::after(steps, if random & 32 == 0 { Strike::Kill } else { Strike::Stop })
+        })
+    }
 }
 
 /// Above the soft limit at least so much is allocated between cycles, and a sixteenth of what is live, so that marking does not
@@ -157,8 +173,16 @@ pub(crate) struct Options {
     pub(crate) stall_limit: Duration,
     /// How much lower than the mutators' the worker's priority is.
     pub(crate) worker_nice: i32,
+    /// Workers that mark, where the embedder says how many.
+    pub(crate) workers: Option<u32>,
     /// Packets for marking, where a test wants few.
     pub(crate) mark_packets: Option<usize>,
+}
+
+/// Workers of a heap that does not say how many, on so many processors: a quarter of them, and one where there are few, so that
+/// most are left to the program.
+fn workers_for(processors: usize) -> u32 {
+    if processors <= 2 { 1 } else { processors.div_ceil(4).min(MAX_WORKERS) as u32 }
 }
 
 impl Options {
@@ -188,6 +212,7 @@ impl Options {
             patience: Duration::from_secs(10),
             stall_limit: Duration::from_millis(100),
             worker_nice: 10,
+            workers: None,
             mark_packets: None,
         }
     }
@@ -195,6 +220,16 @@ impl Options {
     /// The bound of the pre-image pool.
     pub(crate) fn preimage_limit(&self) -> Bytes {
         self.preimage_limit.unwrap_or(Bytes(self.limit.0 / 2))
+    }
+
+    /// Workers that mark a snapshot.
+    pub(crate) fn workers(&self) -> u32 {
+        self.workers.unwrap_or_else(Self::default_workers)
+    }
+
+    /// The same where the embedder does not say how many. Asks the system.
+    pub(crate) fn default_workers() -> u32 {
+        workers_for(std::thread::available_parallelism().map_or(1, usize::from))
     }
 
     /// Packets of references for marking. An object is queued at most once, so an eighth of the heap in references of
@@ -277,6 +312,12 @@ impl fmt::Display for Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_follow_the_processors() {
+        let workers = [1, 2, 3, 4, 5, 8, 16, 64].map(workers_for);
+        assert_eq!(workers, [1, 1, 1, 1, 2, 2, 4, 8]);
+    }
 
     #[test]
     fn headroom_follows_what_is_live_and_the_room_there_is() {

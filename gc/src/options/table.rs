@@ -9,6 +9,7 @@ use super::{Chaos, Options};
 use crate::host_fork::HostFork;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::ladder::Wish;
+use palimpsest_runtime::worker::MAX_WORKERS;
 use std::time::Duration;
 
 /// The smallest heap limit: a few blocks for each of a few threads.
@@ -235,6 +236,21 @@ pub(crate) static RUNG: Row<Wish> = Row {
     get: |options| options.rung,
 };
 
+pub(crate) static WORKERS: Row<u64> = Row {
+    about: Descriptor {
+        name: "workers",
+        value: "COUNT",
+        default: "a quarter of the processors, at most 8; 1 where there are up to four",
+        meaning: "How many processes mark a snapshot",
+        group: Group::Workers,
+    },
+    read: u64::read,
+    least: Some(1),
+    most: Some(MAX_WORKERS as u64),
+    put: |options, workers| options.workers = Some(u32::try_from(workers).unwrap_or(u32::MAX)),
+    get: |options| options.workers.map(u64::from),
+};
+
 pub(crate) static WORKER_PATIENCE: Row<Duration> = Row {
     about: Descriptor {
         name: "worker-patience",
@@ -326,7 +342,7 @@ pub(crate) static WORKER_CHAOS: Row<u64> = Row {
 };
 
 /// All rows.
-pub(super) static ROWS: [&dyn Entry; 17] = [
+pub(super) static ROWS: [&dyn Entry; 18] = [
     &LIMIT,
     &PREIMAGE_LIMIT,
     &SOFT_LIMIT,
@@ -338,6 +354,7 @@ pub(super) static ROWS: [&dyn Entry; 17] = [
     &CYCLE_EVERY,
     &YOUNG,
     &RUNG,
+    &WORKERS,
     &WORKER_PATIENCE,
     &HOST_FORK,
     &STRESS,

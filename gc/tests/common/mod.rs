@@ -2,8 +2,11 @@
 #![allow(dead_code, reason = "each test uses some of it")]
 
 pub mod child;
+pub mod shapes;
 
-use palimpsest::{Address, Embedder, Heap, HeapBuilder, Kind, Layout, Mutator, PlainPointers, Wish, ladder};
+use palimpsest::{
+    Address, Embedder, Heap, HeapBuilder, Kind, Layout, Mutator, PlainPointers, Snapshot, Wish, ladder,
+};
 use std::process::{Command, ExitStatus};
 
 /// Every kind of rung there is. Doors to a userfaultfd make no difference once they are open.
@@ -31,6 +34,16 @@ pub fn rungs() -> Vec<Wish> {
         }
     };
     rungs.into_iter().filter(holds).collect()
+}
+
+/// The rungs on which workers mark.
+pub fn forking_rungs() -> Vec<Wish> {
+    let forks = |wish: &Wish| {
+        let heap =
+            Heap::builder(PlainPointers).limit(1 << 20).rung(*wish).build().expect("a rung that holds");
+        heap.ladder().chosen().snapshot != Snapshot::StopTheWorld
+    };
+    rungs().into_iter().filter(forks).collect()
 }
 
 const MARK: &str = "PALIMPSEST_TEST_CASE";

@@ -35,6 +35,11 @@ pub fn wake_all_shared(word: &AtomicU32) {
     let _ = futex::wake(word, Flags::empty(), i32::MAX as u32);
 }
 
+/// As [`wake_one`], for a word in memory shared with other processes.
+pub fn wake_one_shared(word: &AtomicU32) {
+    let _ = futex::wake(word, Flags::empty(), 1);
+}
+
 /// Lets another thread have this one's processor.
 pub fn yield_now() {
     rustix::thread::sched_yield();

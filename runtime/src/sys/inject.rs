@@ -44,6 +44,10 @@ pub enum Call {
     Wait,
     /// Forking the worker.
     Fork,
+    /// A worker's forking of a sibling.
+    ForkSibling,
+    /// Opening a descriptor of a sibling.
+    Adopt,
     /// Mapping the heap in the worker.
     WorkerMap,
 }

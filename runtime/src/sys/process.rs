@@ -9,7 +9,9 @@ use super::inherited::Listed;
 use super::inject::{Call, check};
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use std::sync::atomic::AtomicU32;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// A child of this process, reaped when dropped.
 #[derive(Debug)]
@@ -78,6 +80,48 @@ pub unsafe fn fork() -> Result<Forked, Errno> {
             Ok(Forked::Parent(Child { pid, _listed: Listed::descriptor(&pidfd), pidfd, exit: None }))
         }
     }
+}
+
+/// In a worker: forks a *sibling*, another child of this process's own parent. Whether this is the sibling.
+///
+/// The kernel stores the sibling's number into `number`, before the sibling runs. Like the worker, it has no exit signal.
+///
+/// # Safety
+/// This process has one thread. Either side does only what is async-signal-safe, and leaves by [`exit_now`].
+pub unsafe fn fork_sibling(number: &AtomicU32) -> Result<bool, Errno> {
+    check(Call::ForkSibling)?;
+    // CLONE_PARENT takes over this process's exit signal, which is none.
+    let flags = libc::CLONE_PARENT | libc::CLONE_PARENT_SETTID;
+    // SAFETY: as in `fork`. The kernel writes the number.
+    let pid = unsafe {
+        libc::syscall(
+            libc::SYS_clone,
+            flags as libc::c_long,
+            0 as libc::c_long,
+            number.as_ptr(),
+            0 as libc::c_long,
+            0 as libc::c_long,
+        )
+    };
+    match pid {
+        -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+        pid => Ok(pid == 0),
+    }
+}
+
+/// Kills this process, or stops it as a debugger might; for tests of what that costs. Async-signal-safe.
+pub fn strike_self(signal: Strike) {
+    let signal = if signal == Strike::Kill { Signal::KILL } else { Signal::STOP };
+    let _ = rustix::process::kill_process(own_pid(), signal);
+}
+
+/// What befalls a process.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Strike {
+    /// `SIGKILL`.
+    Kill,
+    /// `SIGSTOP`.
+    Stop,
 }
 
 /// Has the C library call these around every `fork` that this process, and its children, make through it: the first before,
@@ -206,6 +250,27 @@ impl Child {
         self.pid.as_raw_nonzero().get() as u32
     }
 
+    /// Takes charge of a child of this process that [`fork_sibling`] made. On an error it is gone, or was no child.
+    pub fn adopt(number: u32) -> Result<Self, Errno> {
+        let pid = i32::try_from(number).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+        // A number is a child's until that has been waited for, and nobody else waits for this one.
+        let look = WaitIdOptions::EXITED
+            | WaitIdOptions::NOHANG
+            | WaitIdOptions::NOWAIT
+            | WaitIdOptions::from_bits_retain(libc::__WALL as u32);
+        rustix::process::waitid(WaitId::Pid(pid), look)?;
+        let opened = check(Call::Adopt)
+            .and_then(|()| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
+        match opened {
+            Ok(pidfd) => Ok(Self { pid, _listed: Listed::descriptor(&pidfd), pidfd, exit: None }),
+            Err(errno) => {
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+                let _ = wait_for(WaitId::Pid(pid));
+                Err(errno)
+            }
+        }
+    }
+
     /// Kills the child. It is reaped by [`Child::wait`] or on drop.
     pub fn kill(&self) {
         if rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL).is_err() {
@@ -231,6 +296,17 @@ impl Child {
         };
         let exit = exit.unwrap_or(ChildExit::Unknown);
         self.exit = Some(exit);
+        exit
+    }
+}
+
+impl Child {
+    /// Waits for the child to end and reaps it, as [`Child::wait`]; if that is denied, still waits until it has ended.
+    pub fn end(&mut self) -> ChildExit {
+        let exit = self.wait();
+        if exit == ChildExit::Unknown {
+            super::event::wait_readable([self.pidfd.as_fd()], Duration::from_secs(1));
+        }
         exit
     }
 }

@@ -22,9 +22,11 @@
 //! (`UFFD_FEATURE_EVENT_FORK` is not asked for), so that a break there neither notifies nor makes a page dirty.
 //! `runtime/tests/cow.rs` holds the kernel to that.
 
+pub mod crew;
 pub mod record;
 pub mod view;
 
+pub use crew::{Crew, Fate, MAX_WORKERS, Member, Muster};
 pub use record::Record;
 pub use view::{InheritedView, OwnedPage, ReadSide, Reason, SnapshotView};
 
@@ -36,6 +38,7 @@ use crate::sys::memory::Access;
 use crate::sys::process::{self, Child, ChildExit, Forked};
 use crate::sys::{clock, memory, signal};
 use crate::unit::PageRange;
+use crew::Siblings;
 use rustix::fd::AsFd;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -60,7 +63,26 @@ pub struct Order<'a> {
     pub cycle: u64,
     /// Its priority, as for `nice`.
     pub nice: i32,
+    /// Where several workers are wanted.
+    pub company: Option<Company<'a>>,
 }
+
+/// Further workers, which the first one forks.
+#[derive(Debug)]
+pub struct Company<'a> {
+    /// Where they meet.
+    pub crew: &'a Crew,
+    /// Workers in all; at most [`MAX_WORKERS`].
+    pub workers: usize,
+    /// What befalls them, for tests.
+    pub fates: [Fate; MAX_WORKERS],
+}
+
+/// What to do where the kernel refuses to fork.
+const FORK_ADVICE: &str = "check RLIMIT_NPROC (ulimit -u), the cgroup's pids.max, and seccomp";
+
+/// How long the parent waits between two looks at its workers.
+const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
 /// Why a worker's results do not count.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -99,9 +121,13 @@ pub struct Worker<'a> {
     child: Child,
     record: &'a Record,
     cycle: u64,
+    // Dropped after the leader is: then there will be no more of them.
+    siblings: Option<Siblings<'a>>,
+    muster: Muster,
 }
 
-/// Forks a worker that runs `body` on the barrier's snapshot. `body` returns whether its work is complete.
+/// Forks a worker that runs `body` on the barrier's snapshot. `body` returns whether its work is complete. In company it runs
+/// in every worker, and is told in which; the leader returns when all is done, and the others when it has dismissed them.
 ///
 /// The worker begins when it is told to ([`Worker::begin`]), which the caller does after it has let the world go on. A new
 /// process may well be given its parent's processor; it would use it for a time slice, some milliseconds, with the
@@ -116,9 +142,9 @@ pub struct Worker<'a> {
 pub unsafe fn fork<'a>(
     order: &Order<'a>,
     barrier: &Barrier,
-    body: impl FnOnce(&SnapshotView<'_>) -> bool,
+    body: impl FnOnce(&SnapshotView<'_>, &Member<'_>) -> bool,
 ) -> Result<Worker<'a>, Error> {
-    let body = || {
+    let view = || {
         let heap = barrier.heap();
         let tables = [barrier.words_region(), barrier.pool().region()];
         let heap_is_mapped = || match heap.file() {
@@ -128,10 +154,10 @@ pub unsafe fn fork<'a>(
             },
             None => false,
         };
-        (map_tables(&tables) && heap_is_mapped()).then(|| body(&SnapshotView::new(barrier)))
+        (map_tables(&tables) && heap_is_mapped()).then(|| SnapshotView::new(barrier))
     };
     // SAFETY: passed on to the caller.
-    unsafe { fork_body(order, body) }
+    unsafe { fork_body(order, view, body) }
 }
 
 /// Forks a worker that inherits the given pages of a private heap and runs `body` on them; as [`fork`].
@@ -148,33 +174,43 @@ pub unsafe fn fork_inheriting<'a>(
     order: &Order<'a>,
     heap: &HeapMapping,
     pages: &[PageRange],
-    body: impl FnOnce(&InheritedView) -> bool,
+    body: impl FnOnce(&InheritedView, &Member<'_>) -> bool,
 ) -> Result<Worker<'a>, Error> {
-    let body = || Some(body(&InheritedView::new()));
+    let view = || Some(InheritedView::new());
     // SAFETY: passed on to the caller.
-    heap.inherited_by(pages, || unsafe { fork_body(order, body) })?
+    heap.inherited_by(pages, || unsafe { fork_body(order, view, body) })?
 }
 
-/// Forks. In the child `body` returns whether its work is complete, or nothing if it has no heap.
+/// Forks. In the child `view` makes what `body` is called with, or nothing if there is no heap.
 ///
 /// # Safety
 /// As for [`fork`].
-unsafe fn fork_body<'a>(order: &Order<'a>, body: impl FnOnce() -> Option<bool>) -> Result<Worker<'a>, Error> {
+unsafe fn fork_body<'a, V>(
+    order: &Order<'a>,
+    view: impl FnOnce() -> Option<V>,
+    body: impl FnOnce(&V, &Member<'_>) -> bool,
+) -> Result<Worker<'a>, Error> {
     order.record.begin(order.cycle);
+    let expect = |with: &Company<'a>| Siblings::expect(with.crew, with.workers, order.cycle, &with.fates);
+    let siblings = order.company.as_ref().map(expect);
     let parent = process::own_pid();
     // SAFETY: the child runs `child` only, which keeps to what is async-signal-safe and never returns.
     match unsafe { process::fork() } {
-        Ok(Forked::Child) => child(order, parent, body),
-        Ok(Forked::Parent(child)) => Ok(Worker { child, record: order.record, cycle: order.cycle }),
-        Err(errno) => {
-            let advice = "check RLIMIT_NPROC (ulimit -u), the cgroup's pids.max, and seccomp";
-            Err(Error::advise("forking a marking worker", errno, advice))
+        Ok(Forked::Child) => child(order, parent, view, body),
+        Ok(Forked::Parent(child)) => {
+            Ok(Worker { child, record: order.record, cycle: order.cycle, siblings, muster: Muster::ALONE })
         }
+        Err(errno) => Err(Error::advise("forking a marking worker", errno, FORK_ADVICE)),
     }
 }
 
 /// The worker's life. Panics in `body` end the process: unwinding would run destructors of the parent's values.
-fn child(order: &Order<'_>, parent: rustix::process::Pid, body: impl FnOnce() -> Option<bool>) -> ! {
+fn child<V>(
+    order: &Order<'_>,
+    parent: rustix::process::Pid,
+    view: impl FnOnce() -> Option<V>,
+    body: impl FnOnce(&V, &Member<'_>) -> bool,
+) -> ! {
     struct EndOnUnwind;
     impl Drop for EndOnUnwind {
         fn drop(&mut self) {
@@ -187,21 +223,29 @@ fn child(order: &Order<'_>, parent: rustix::process::Pid, body: impl FnOnce() ->
     if !process::become_worker(parent, order.nice) {
         process::exit_now(status::NO_PARENT);
     }
-    if !map_tables(&order.record.regions()) || !map_tables(order.tables) {
+    let crew = order.company.as_ref().map(|company| company.crew);
+    let crew_is_mapped = || crew.is_none_or(|crew| map_tables(&[crew.region()]));
+    if !map_tables(&order.record.regions()) || !map_tables(order.tables) || !crew_is_mapped() {
         process::exit_now(status::NO_HEAP);
     }
     let orphaned = || !process::has_parent(parent);
     if !order.record.wait_for_go(orphaned) {
         process::exit_now(status::NO_PARENT);
     }
-    match body() {
-        None => process::exit_now(status::NO_HEAP),
-        Some(false) => process::exit_now(status::INCOMPLETE),
-        Some(true) => {
-            order.record.complete(order.cycle, clock::process_cpu_ns());
-            process::exit_now(status::COMPLETE)
-        }
+    let Some(view) = view() else { process::exit_now(status::NO_HEAP) };
+    let member = match &order.company {
+        None => Some(Member::alone(order.record, parent)),
+        // SAFETY: this is the leader, and it has begun. In the others as well the rest of this function keeps to the rules.
+        Some(with) => unsafe { with.crew.enlist(with.workers, order.record, parent, order.nice) },
+    };
+    let Some(member) = member else { process::exit_now(status::NO_PARENT) };
+    if !body(&view, &member) {
+        process::exit_now(status::INCOMPLETE);
     }
+    if member.index() == 0 {
+        order.record.complete(order.cycle, clock::process_cpu_ns());
+    }
+    process::exit_now(status::COMPLETE)
 }
 
 /// Maps shared tables where the parent has them. Async-signal-safe.
@@ -234,7 +278,8 @@ impl Worker<'_> {
 
     /// Waits until the worker has ended, asking `verdict` whenever `control` is raised and every few milliseconds while
     /// there is a reason to look. Kills the worker where that says so, or where its progress count stands still for
-    /// `patience`. On return the worker is gone and reaped.
+    /// `patience`; one of its siblings is killed after half of that, and the worker goes on without it. On return the worker and
+    /// its siblings are gone and reaped.
     pub fn watch(
         &mut self,
         control: &Event,
@@ -242,9 +287,20 @@ impl Worker<'_> {
         mut verdict: impl FnMut() -> Verdict,
     ) -> Result<(), Failure> {
         let (mut progress, mut since) = (self.record.progress(), Instant::now());
-        let mut interval = Duration::from_millis(100);
+        let mut interval = LONGEST_LOOK;
+        let mut coming = Duration::from_millis(1);
         loop {
-            let [ended, raised] = wait_readable([self.child.as_fd(), control.as_fd()], interval);
+            // Siblings are forked right at the beginning, and wait to be admitted.
+            let more = self.siblings.as_mut().is_some_and(Siblings::admit);
+            let limit = if more { interval.min(coming) } else { interval };
+            coming = (coming * 2).min(LONGEST_LOOK);
+            // In the leader's place among its siblings, and in the empty ones, the leader stands.
+            let leader = self.child.as_fd();
+            let others = self.siblings.as_ref().map_or([leader; MAX_WORKERS], |s| s.descriptors(leader));
+            let mut descriptors = [control.as_fd(); MAX_WORKERS + 1];
+            descriptors[..MAX_WORKERS].copy_from_slice(&others);
+            let readable = wait_readable(descriptors, limit);
+            let (ended, raised) = (readable[0], readable[MAX_WORKERS]);
             if ended {
                 break;
             }
@@ -256,6 +312,9 @@ impl Worker<'_> {
             if verdict() == Verdict::Abandon {
                 return self.end(Failure::Abandoned);
             }
+            if let Some(siblings) = &mut self.siblings {
+                siblings.look(patience / 2, |k| readable[k]);
+            }
             let at = self.record.progress();
             if at != progress {
                 (progress, since) = (at, Instant::now());
@@ -263,7 +322,9 @@ impl Worker<'_> {
                 return self.end(Failure::Stalled(patience));
             }
         }
-        match self.child.wait() {
+        let exit = self.child.wait();
+        self.end_siblings();
+        match exit {
             ChildExit::Status(status::COMPLETE) if self.record.is_complete(self.cycle) => Ok(()),
             ChildExit::Status(status::COMPLETE) | ChildExit::Unknown => Err(Failure::Unproven),
             ChildExit::Status(status::NO_HEAP) => Err(Failure::NoHeap),
@@ -275,7 +336,19 @@ impl Worker<'_> {
     fn end(&mut self, why: Failure) -> Result<(), Failure> {
         self.child.kill();
         self.child.wait();
+        self.end_siblings();
         Err(why)
+    }
+
+    fn end_siblings(&mut self) {
+        if let Some(mut siblings) = self.siblings.take() {
+            self.muster = siblings.end();
+        }
+    }
+
+    /// What became of the crew, after [`Worker::watch`].
+    pub fn muster(&self) -> &Muster {
+        &self.muster
     }
 
     /// Kills the worker, for tests of what that costs.

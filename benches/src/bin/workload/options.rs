@@ -56,6 +56,10 @@ pub(crate) struct Options {
     #[arg(long, global = true, value_name = "MIB")]
     cycle_every: Option<NonZero<usize>>,
 
+    /// Processes that mark a snapshot, 1 to 8 [default: the collector's, by the number of processors]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=8))]
+    workers: Option<u8>,
+
     /// Print the rung that the heap stands on, a line about every cycle, and how long the pauses were, on standard error
     #[arg(long, global = true)]
     pub(crate) gc_log: bool,
@@ -157,6 +161,9 @@ impl Options {
         }
         if let Some(mib) = self.cycle_every {
             builder = builder.cycle_every(mib.get().saturating_mul(MIB));
+        }
+        if let Some(workers) = self.workers {
+            builder = builder.workers(workers.into());
         }
         if let Some(allocations) = self.stress {
             builder = builder.stress(allocations.get());
