@@ -494,7 +494,6 @@ impl<E: Embedder> HeapBuilder<E> {
     pub fn build(self) -> Result<Heap<E>, Error> {
         let Self { embedder, mut options, mut given, listeners } = self;
         let by = options.finish(&mut given, std::env::var_os(options::VARIABLE))?;
-        options.workers.get_or_insert_with(Options::default_workers);
         // Address space is cheap, and twice the limit leaves runs of free blocks for large objects.
         let half = Bytes(options.limit.0.saturating_mul(2));
         let wish = options.rung.unwrap_or_default();

@@ -25,7 +25,7 @@ fn set(variable: &str, value: Option<&str>) {
 }
 
 const ALL: &str = "limit=16M,preimage-limit=4M,soft-limit=12M,reserve=512K,idle-after=1s,leaf-huge-pages=on,growth=50,\
-                   min-headroom=2M,cycle-every=1M,young=off,rung=stw,worker-patience=2s,host-fork=copy,stress=1000,\
+                   min-headroom=2M,cycle-every=1M,young=off,rung=stw,workers=3,worker-patience=2s,host-fork=copy,stress=1000,\
                    verify=on,poison=on,worker-chaos=1000";
 
 #[test]
@@ -47,6 +47,7 @@ fn all_options_through_all_ways_make_the_same_heap() {
             .cycle_every(1 << 20)
             .young(false)
             .rung(Snapshot::StopTheWorld)
+            .workers(3)
             .worker_patience(Duration::from_secs(2))
             .host_fork(HostFork::Copy)
             .stress(1000)

@@ -47,6 +47,7 @@ use palimpsest_runtime::sys::process::Strike;
 use palimpsest_runtime::sys::{clock, limits};
 use palimpsest_runtime::worker::{Fate, MAX_WORKERS, Worker};
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// The environment variable with options for all heaps of the process, where the program itself does not set them.
@@ -227,9 +228,10 @@ impl Options {
         self.workers.unwrap_or_else(Self::default_workers)
     }
 
-    /// The same where the embedder does not say how many. Asks the system.
-    pub(crate) fn default_workers() -> u32 {
-        workers_for(std::thread::available_parallelism().map_or(1, usize::from))
+    /// The same where the embedder does not say how many. Asks the system, once.
+    fn default_workers() -> u32 {
+        static WORKERS: OnceLock<u32> = OnceLock::new();
+        *WORKERS.get_or_init(|| workers_for(std::thread::available_parallelism().map_or(1, usize::from)))
     }
 
     /// Packets of references for marking. An object is queued at most once, so an eighth of the heap in references of
