@@ -226,7 +226,7 @@ fn maps_are_used_by_threads_while_cycles_are_marked() {
             s.spawn(|| {
                 let mut m = nodes.heap.attach(StackScan::None).unwrap();
                 let enough =
-                    || nodes.heap.stats().cycles >= 25 && (!chaos || nodes.heap.stats().failures >= 3);
+                    || nodes.heap.stats().cycles >= 8 && (!chaos || nodes.heap.stats().failures >= 3);
                 while !enough() {
                     m.collect();
                 }

@@ -361,7 +361,7 @@ fn no_read_is_misled_by_what_is_kept_for_finalizers() {
                         let mut all: Vec<(u64, WeakRef, Option<Handle>)> = Vec::new();
                         let mut number = thread << 32;
                         let start = Instant::now();
-                        while nodes.heap.stats().cycles < 15 && start.elapsed() < Duration::from_secs(20) {
+                        while nodes.heap.stats().cycles < 6 && start.elapsed() < Duration::from_secs(20) {
                             for _ in 0..20 {
                                 number += 1;
                                 let root = nodes.heap.handle(node(&mut m, nodes, None, number));
@@ -431,4 +431,32 @@ fn only_objects_are_finalized() {
     let mut m = heap.attach(StackScan::None).unwrap();
     m.alloc(Kind::LEAF, 16).unwrap();
     m.register_finalizer(Address::new(8), 0).unwrap();
+}
+
+/// A cycle of the young decides about young objects, and takes old ones for alive.
+#[test]
+fn cycles_of_the_young_decide_about_the_young() {
+    for rung in rungs() {
+        let nodes = Nodes::new(builder().rung(rung));
+        let mut m = nodes.heap.attach(StackScan::None).unwrap();
+        let map = WeakMap::new(&mut m).unwrap();
+        let old = nodes.heap.handle(node(&mut m, &nodes, None, 1));
+        let weak = WeakRef::new(&mut m, old.get()).unwrap();
+        m.register_finalizer(old.get(), 1).unwrap();
+        m.collect();
+        // An old key, and a young value that nothing else refers to.
+        let value = node(&mut m, &nodes, None, 2);
+        map.insert(&mut m, old.get(), value.as_usize() as u64).unwrap();
+        let young = node(&mut m, &nodes, None, 3);
+        m.register_finalizer(young, 3).unwrap();
+        m.collect_young();
+        assert_eq!(map.get(&mut m, old.get()), Some(value.as_usize() as u64));
+        assert_eq!((number_of(value.as_ptr()), take_all(&mut m)), (2, vec![(young, 3)]), "{rung}");
+        let object = old.get();
+        drop(old);
+        // Old, and so for a full one to find.
+        m.collect();
+        assert_eq!((weak.get(&mut m), take_all(&mut m)), (None, vec![(object, 1)]), "{rung}");
+        assert_eq!(m.collect().marked_objects, 0);
+    }
 }

@@ -176,7 +176,7 @@ fn references_are_used_by_threads_while_cycles_are_marked() {
         std::thread::scope(|s| {
             s.spawn(|| {
                 let mut m = heap.attach(StackScan::None).unwrap();
-                while heap.stats().cycles < 25 || (chaos && heap.stats().failures < 3) {
+                while heap.stats().cycles < 12 || (chaos && heap.stats().failures < 3) {
                     m.collect();
                 }
                 done.store(true, Relaxed);
