@@ -175,7 +175,7 @@ mod tests {
     use crate::Snapshot;
     use crate::options::table::{
         CYCLE_EVERY, GROWTH, HOST_FORK, IDLE_AFTER, LEAF_HUGE_PAGES, LIMIT, MIN_HEADROOM, PREIMAGE_LIMIT,
-        RESERVE, SOFT_LIMIT, WORKER_CHAOS, WORKER_PATIENCE, YOUNG,
+        RESERVE, SOFT_LIMIT, WORKER_CHAOS, WORKER_PATIENCE, WORKERS, YOUNG,
     };
     use crate::options::{all, check};
     use palimpsest_runtime::Bytes;
@@ -228,6 +228,7 @@ mod tests {
             ("cycle-every=65536", by_call(&CYCLE_EVERY, Bytes(65_536))),
             ("young=off", by_call(&YOUNG, false)),
             ("rung=stw", by_call(&RUNG, stw)),
+            ("workers=3", by_call(&WORKERS, 3)),
             ("worker-patience=250ms", by_call(&WORKER_PATIENCE, Duration::from_millis(250))),
             ("host-fork=copy", by_call(&HOST_FORK, HostFork::Copy)),
             ("stress=1000", by_call(&STRESS, 1000)),
