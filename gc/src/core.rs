@@ -217,6 +217,11 @@ impl<E: Embedder> Core<E> {
         regions
     }
 
+    /// Whether most cycles are of the young.
+    pub(crate) fn has_generations(&self) -> bool {
+        self.options.young && self.remembers()
+    }
+
     /// Whether the heap learns which pages were written to between two snapshots, as a cycle of the young needs.
     pub(crate) fn remembers(&self) -> bool {
         self.barrier.is_some() || self.tracker.is_some()
@@ -319,7 +324,10 @@ impl<E: Embedder> Core<E> {
         if self.options.poison {
             self.poison(block);
         }
-        self.space(!self.geometry.is_traced(block)).put_swept(block, swept, &self.blocks, &self.budget);
+        let is_traced = self.geometry.is_traced(block);
+        let is_open =
+            is_traced && self.barrier.as_ref().is_some_and(|barrier| barrier.is_open(block.pages()));
+        self.space(!is_traced).put_swept(block, swept, is_open, &self.blocks, &self.budget);
         swept
     }
 

@@ -15,7 +15,7 @@ use crate::kernel_io::KernelIo;
 use crate::kind::Kind;
 use crate::local::{Local, LocalPtr};
 use crate::shortage::Shortage;
-use crate::space::{Claim, Space, Taken};
+use crate::space::{Claim, Readiness, Space, Taken};
 use crate::stats::{CycleRecord, Ledger};
 use crate::unit::{BLOCK, BLOCK_GRANULES, GRANULE, Granules, SMALL_MAX};
 use palimpsest_runtime::barrier::{Contents, Use};
@@ -388,29 +388,34 @@ impl<E: Embedder> Mutator<E> {
     fn acquire(&mut self, leaf: bool) -> Option<Taken> {
         let core = self.core();
         let (space, table, budget) = (core.space(leaf), &core.blocks, &core.budget);
-        let free = || space.take_free(table, budget, self.claim);
+        let free = |at_least| space.take_free(at_least, table, budget, self.claim);
         let recyclable = || space.take_recyclable(table);
         if !leaf && core.prefers_empty_blocks() {
-            free().or_else(recyclable)
+            free(Readiness::Any).or_else(recyclable)
+        } else if !leaf && core.has_generations() {
+            // Old objects in a block that is allocated in are looked at by the next cycle, whether they were written to or not.
+            let ready = || free(Readiness::Ready);
+            ready()
+                .or_else(|| self.sweep_for(space, SWEEP_AT_ONCE, ready))
+                .or_else(|| free(Readiness::Used))
+                .or_else(recyclable)
+                .or_else(|| free(Readiness::Any))
+                .or_else(|| self.sweep_for(space, usize::MAX, || free(Readiness::Any).or_else(recyclable)))
         } else {
+            let room = || recyclable().or_else(|| free(Readiness::Used));
             recyclable()
-                .or_else(|| self.sweep_for_room(space, SWEEP_AT_ONCE))
-                .or_else(free)
-                .or_else(|| self.sweep_for_room(space, usize::MAX))
+                .or_else(|| self.sweep_for(space, SWEEP_AT_ONCE, room))
+                .or_else(|| free(Readiness::Any))
+                .or_else(|| self.sweep_for(space, usize::MAX, room))
         }
     }
 
-    /// Sweeps at most `blocks` blocks, until one with room turns up.
-    fn sweep_for_room(&self, space: &Space, blocks: usize) -> Option<Taken> {
+    /// Sweeps at most `blocks` blocks, until there is what is sought.
+    fn sweep_for(&self, space: &Space, blocks: usize, seek: impl Fn() -> Option<Taken>) -> Option<Taken> {
         let core = self.core();
         for _ in 0..blocks {
-            let block = space.take_unswept(&core.blocks)?;
-            let swept = core.sweep(block);
-            let taken = if swept.is_empty() {
-                space.take_free(&core.blocks, &core.budget, self.claim)
-            } else {
-                space.take_recyclable(&core.blocks)
-            };
+            core.sweep(space.take_unswept(&core.blocks)?);
+            let taken = seek();
             if taken.is_some() {
                 return taken;
             }
@@ -423,7 +428,7 @@ impl<E: Embedder> Mutator<E> {
         let core = self.core();
         let space = core.space(leaf);
         let taken = loop {
-            if let Some(taken) = space.take_free(&core.blocks, &core.budget, self.claim) {
+            if let Some(taken) = space.take_free(Readiness::Any, &core.blocks, &core.budget, self.claim) {
                 break taken;
             }
             core.sweep(space.take_unswept(&core.blocks)?);

@@ -78,6 +78,13 @@ impl FreeBlocks {
         Some(self.lowest as u32 * 64 + self.words[self.lowest].trailing_zeros())
     }
 
+    /// Takes the lowest free block that is used.
+    pub(super) fn take_lowest_used(&mut self) -> Option<u32> {
+        let block = self.lowest_used()?;
+        self.take(block, 1);
+        Some(block)
+    }
+
     /// Takes the lowest free block.
     pub(super) fn take_one(&mut self) -> Option<u32> {
         let block = self.lowest()?;

@@ -129,6 +129,17 @@ impl Inner {
     }
 }
 
+/// What a free block costs the thread that takes it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Readiness {
+    /// Nothing: its pages are open and populated.
+    Ready,
+    /// It may have to be opened.
+    Used,
+    /// It may have to be populated too.
+    Any,
+}
+
 /// A block that was taken, and when.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Taken {
@@ -180,14 +191,25 @@ impl Space {
         Some(Taken { block, recycled: true, sweeps: inner.sweeps })
     }
 
-    /// A block with nothing in it, if the budget allows.
-    pub fn take_free(&self, table: &BlockTable, budget: &Budget, claim: Claim) -> Option<Taken> {
+    /// A block with nothing in it, if the budget allows: the cheapest there is, of those that are at least so good.
+    pub fn take_free(
+        &self,
+        at_least: Readiness,
+        table: &BlockTable,
+        budget: &Budget,
+        claim: Claim,
+    ) -> Option<Taken> {
         if !budget.take(BLOCK, claim) {
             return None;
         }
         let mut inner = self.inner.lock();
-        let unprepared = |inner: &mut Inner| inner.free.take_one().map(|k| BlockIndex(self.first.0 + k));
-        let Some(block) = inner.ready.pop_front().or_else(|| unprepared(&mut inner)) else {
+        let unprepared = |inner: &mut Inner| match at_least {
+            Readiness::Ready => None,
+            Readiness::Used => inner.free.take_lowest_used(),
+            Readiness::Any => inner.free.take_lowest_used().or_else(|| inner.free.take_one()),
+        };
+        let ready = inner.ready.pop_front();
+        let Some(block) = ready.or_else(|| Some(BlockIndex(self.first.0 + unprepared(&mut inner)?))) else {
             budget.give_back(BLOCK);
             return None;
         };
@@ -286,12 +308,25 @@ impl Space {
     }
 
     /// Takes a swept block back, for whoever needs it.
-    pub fn put_swept(&self, block: BlockIndex, swept: Swept, table: &BlockTable, budget: &Budget) {
+    ///
+    /// `is_open`: its pages are, so that it is ready if nothing is left in it.
+    pub fn put_swept(
+        &self,
+        block: BlockIndex,
+        swept: Swept,
+        is_open: bool,
+        table: &BlockTable,
+        budget: &Budget,
+    ) {
         let mut inner = self.inner.lock();
         inner.set_young(block.0 - self.first.0, swept.young);
         if swept.is_empty() {
             table.set(block, BlockState::Free);
-            inner.free.put(block.0 - self.first.0, 1, false);
+            if is_open && inner.ready.try_reserve(1).is_ok() {
+                inner.ready.push_back(block);
+            } else {
+                inner.free.put(block.0 - self.first.0, 1, false);
+            }
             budget.give_back(BLOCK);
         } else if swept.is_worth_recycling() && inner.recyclable.try_reserve(1).is_ok() {
             table.set(block, BlockState::Recyclable);

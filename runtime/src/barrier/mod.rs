@@ -350,6 +350,11 @@ impl Barrier {
         self.open_reach(pages);
     }
 
+    /// Whether all of these pages are open. Of pages that nobody but the caller arms, that stays so.
+    pub fn is_open(&self, pages: PageRange) -> bool {
+        pages.iter().all(|page| self.word(page).load(Ordering::Acquire) == PageWord::OPEN.raw())
+    }
+
     /// Opens what the delivery wants to be open together with these pages.
     fn open_reach(&self, pages: PageRange) {
         if pages.is_empty() {
