@@ -243,10 +243,14 @@ impl<E: Embedder> Core<E> {
     /// Turns to fresh colours: what is alive has to be found by the marking of this scope. The world is stopped: every
     /// thread's own copy is set as well, and all allocate what the marking passes by.
     pub(crate) fn turn_colours(&self, scope: Scope) {
-        let living = match scope {
+        self.set_colours(match scope {
             Scope::Full => self.living().renew(),
             Scope::Young => self.living().age(),
-        };
+        });
+    }
+
+    /// Sets the colours of the living, in a stopped world.
+    pub(crate) fn set_colours(&self, living: Living) {
         self.living.store(living.pack(), Ordering::Relaxed);
         for local in self.locals.lock().iter() {
             // SAFETY: the world is stopped.

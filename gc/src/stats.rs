@@ -63,8 +63,10 @@ pub struct CycleRecord {
     pub mark_ms: f64,
     /// Whether all was marked in the pause, which was short enough for that.
     pub in_pause: bool,
-    /// Objects marked in the pause of a cycle that was to be marked there and had to be handed over to a worker.
+    /// Objects that were marked in the pause when that took too long, before a worker was forked in another one.
     pub handed_over: u64,
+    /// How long that pause was, in milliseconds.
+    pub tried_ms: f64,
     /// Bytes that had been allocated in the heap's life when the snapshot was taken.
     pub allocated_bytes: u64,
     /// CPU time of the worker, in milliseconds.
@@ -136,6 +138,7 @@ impl CycleRecord {
             mark_ms: 0.0,
             in_pause: false,
             handed_over: 0,
+            tried_ms: 0.0,
             allocated_bytes: 0,
             worker_cpu_ms: 0.0,
             workers_wanted: 0,
@@ -189,6 +192,9 @@ impl fmt::Display for CycleRecord {
         )?;
         if self.in_pause {
             f.write_str("; marked in the pause")?;
+        }
+        if self.handed_over > 0 {
+            write!(f, "; {} objects in a pause of {:.3} ms before", self.handed_over, self.tried_ms)?;
         }
         if self.scope == Scope::Young {
             write!(f, "; remembered {} pages, {} objects", self.remembered_pages, self.remembered_objects)?;
@@ -497,6 +503,10 @@ impl Ledger {
             t.young_cycles += u64::from(record.scope == Scope::Young);
         }
         t.fallbacks += u64::from(record.fallback.is_some());
+        if record.handed_over > 0 {
+            t.pauses.record_ms(record.tried_ms);
+            t.pause_total_ms += record.tried_ms;
+        }
         t.pauses.record_ms(record.pause_ms);
         t.stops.record_ms(record.stop_ms);
         t.pause_total_ms += record.pause_ms;

@@ -67,6 +67,7 @@ pub(super) fn mark<E: Embedder>(
         return mark_without(core, paused, record, error);
     }
     begin_marking(core, record);
+    core.traced.age();
     fork_and_watch(core, frozen, cycle, paused, record)
 }
 
@@ -80,7 +81,7 @@ pub(super) struct Paused<'a> {
 }
 
 /// The same, in a world that is stopped, after marking has begun.
-pub(super) fn fork_and_watch<E: Embedder>(
+fn fork_and_watch<E: Embedder>(
     core: &Core<E>,
     frozen: &impl Frozen<E>,
     cycle: u64,
@@ -125,6 +126,7 @@ pub(super) fn mark_without<E: Embedder>(
     // Not all that was written may be known.
     record.scope = Scope::Full;
     begin_marking(core, record);
+    core.traced.age();
     let tally = mark_stopped(core, &world, record, Some(why.to_string()));
     let pause = resume(world, record, start);
     drop(hurry);

@@ -234,7 +234,6 @@ pub(crate) fn retire_all<E: Embedder>(core: &Core<E>) {
 fn begin_marking<E: Embedder>(core: &Core<E>, record: &CycleRecord) {
     core.settled.store(false, Ordering::Release);
     core.turn_colours(record.scope);
-    core.traced.age();
     core.begin_weak();
 }
 

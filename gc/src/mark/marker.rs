@@ -32,6 +32,9 @@ const SIGN: u64 = 1024;
 /// Objects scanned between two looks at the others: few enough that nobody waits for long, many enough to cost nothing.
 const LOOK: u64 = 128;
 
+/// A sign of life is given, and the deadline looked at, at every so manieth page that is remembered at the least.
+const PAGES_BETWEEN_LOOKS: u32 = 64;
+
 /// Granules of a page.
 const PAGE_GRANULES: usize = PAGE_SIZE / GRANULE;
 
@@ -168,33 +171,6 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     /// Whether it has stopped before all was marked.
     pub(crate) fn is_late(&self) -> bool {
         self.late
-    }
-
-    /// Passes on all that it knows and has not scanned, to whoever goes on.
-    pub(crate) fn hand_over(&mut self) {
-        for k in 0..AHEAD {
-            let waiting = std::mem::replace(&mut self.discovered[k], 0);
-            if waiting != 0 {
-                self.mark(waiting - 1);
-            }
-            let entry = std::mem::replace(&mut self.fetched[k], Entry::NONE);
-            if entry != Entry::NONE {
-                self.push(entry);
-            }
-        }
-        if let Some(packet) = self.packet.take() {
-            if self.len > 0 {
-                self.core.packets.put_full(packet, self.len);
-            } else {
-                self.core.packets.put_empty(packet);
-            }
-            self.len = 0;
-        }
-    }
-
-    /// What has been done so far, here.
-    pub(crate) fn tally(&self) -> Tally {
-        self.tally
     }
 
     /// The same, as one of several.
@@ -447,6 +423,9 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             // Packets hold what one page refers to, and what that reaches, and not what all do.
             self.work();
             at = page.0 + 1;
+            if at % PAGES_BETWEEN_LOOKS == 0 {
+                self.now_and_then();
+            }
         }
     }
 
