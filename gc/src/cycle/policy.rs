@@ -6,7 +6,7 @@
 //! * *by growth*: what is old has not grown by more than the heap's growth since the last full cycle, as it would have been let
 //!   grow without generations, nor by more than half of the room that the limit left then;
 //! * *by survival*: the last cycle of the young freed as much for its work as the last full one did. Where it did not, since
-//!   objects die old, cycles are full, and one of the young is tried now and then.
+//!   objects die old, cycles are full, and one of the young is tried now and then, ever more rarely.
 //!
 //! A cycle of the young with little to do is marked in the pause ([`super::minor`]).
 
@@ -50,8 +50,9 @@ pub(super) struct Policy {
     wait: u32,
     /// Bytes allocated at the last snapshot.
     allocated: u64,
-    /// Full cycles in a row that were made because they yield more.
+    /// Full cycles in a row that were made because they yield more, and how many are to be.
     preferred: u32,
+    retry: u32,
     /// In the stress mode every so many cycles are full, whatever they yield, and every other one of the young is tried in the
     /// pause.
     stress: bool,
@@ -61,7 +62,7 @@ pub(super) struct Policy {
 /// In the stress mode: cycles of the young between two full ones.
 const STRESS_YOUNG: u32 = 4;
 
-/// After so many full cycles that yield more one of the young is tried.
+/// After so many full cycles that yield more one of the young is tried, at most: at first after one, then after two, and so on.
 const RETRY: u32 = 8;
 
 /// What a cycle costs beside marking, in objects marked: a fork, for one.
@@ -90,6 +91,7 @@ impl Policy {
             wait: 0,
             allocated: 0,
             preferred: 0,
+            retry: 1,
             stress: options.stress.is_some(),
             since_full: 0,
         }
@@ -120,7 +122,7 @@ impl Policy {
     }
 
     fn prefers_full(&self) -> bool {
-        self.young_yield < self.full_yield && self.preferred < RETRY
+        self.young_yield < self.full_yield && self.preferred < self.retry
     }
 
     /// Learns of a cycle that has ended. How many bytes may be allocated until the next one.
@@ -145,6 +147,8 @@ impl Policy {
             Scope::Young => {
                 (self.since_full, self.preferred) = (self.since_full + 1, 0);
                 self.young_yield = young.saturating_sub(marked) / work;
+                let yields_less = self.young_yield < self.full_yield;
+                self.retry = if yields_less { (self.retry * 2).min(RETRY) } else { 1 };
                 // What survives, and what is written to, is more the more was allocated.
                 let nursery = Options::NURSERY.0 as u64;
                 self.work = if young > nursery { counted * nursery / young } else { counted };
@@ -229,7 +233,7 @@ mod tests {
             })
             .collect();
         let young = scopes.iter().filter(|scope| **scope == Scope::Young).count();
-        assert!((3..=12).contains(&young), "{scopes:?}");
+        assert!((3..=8).contains(&young), "{scopes:?}");
     }
 
     #[test]
