@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Node, Nodes, Random, Tagged, new_node, number_of, rungs};
+use common::{AtEnd, Node, Nodes, Random, Tagged, new_node, number_of, rungs};
 use palimpsest::{Address, Ephemeron, Heap, HeapBuilder, Kind, Mutator, PlainPointers, StackScan, WeakMap};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -308,6 +308,7 @@ fn what_is_read_of_a_map_during_a_cycle_stays() {
                     m.collect();
                 }
             });
+            let _end = AtEnd(&done);
             let mut m = nodes.heap.attach(StackScan::None).unwrap();
             let map = WeakMap::new(&mut m).unwrap();
             // Something to mark meanwhile.
@@ -339,7 +340,6 @@ fn what_is_read_of_a_map_during_a_cycle_stays() {
                 gone += usize::from(held.is_empty());
             }
             eprintln!("{rung}: {kept} read, {gone} times nothing there");
-            done.store(true, Relaxed);
         });
     }
 }

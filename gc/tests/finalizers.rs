@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Node, Nodes, Random, new_node, number_of, rungs};
+use common::{AtEnd, Node, Nodes, Random, new_node, number_of, rungs};
 use palimpsest::{
     Address, Handle, Heap, HeapBuilder, Kind, Mutator, PlainPointers, StackScan, WeakMap, WeakRef, WeakTable,
 };
@@ -410,9 +410,8 @@ fn no_read_is_misled_by_what_is_kept_for_finalizers() {
                     })
                 })
                 .collect();
-            let registered: Vec<_> = threads.into_iter().map(|t| t.join().unwrap()).collect();
-            done.store(true, Relaxed);
-            registered
+            let _end = AtEnd(&done);
+            threads.into_iter().map(|t| t.join().unwrap()).collect::<Vec<_>>()
         });
         // All handles are gone.
         let mut m = nodes.heap.attach(StackScan::None).unwrap();

@@ -37,10 +37,10 @@ impl Kept {
         self.words.region()
     }
 
-    /// The marker's side: what is painted from here on is noted.
+    /// The marker's side: what is painted from here on is noted, beside what was before, if this marker goes on for another.
     pub(crate) fn begin(&self) {
         // Release, as in `note`: whoever paints for the queue has seen this, or was told by who has.
-        self.words[0].store(BEGUN, Release);
+        self.words[0].fetch_or(BEGUN, Release);
     }
 
     /// Whether what is painted is to be noted.
@@ -101,6 +101,8 @@ mod tests {
             assert!(!noted.iter().any(|k| kept.has(*k)));
             kept.begin();
             noted.iter().for_each(|k| kept.note(*k));
+            // Another marker takes over.
+            kept.begin();
             assert!(noted.iter().all(|k| kept.has(*k)));
             assert!(!kept.has(1) && !kept.has(32_766) && !kept.has(9_999_998));
             kept.wipe();

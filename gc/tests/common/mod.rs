@@ -118,6 +118,15 @@ pub fn tag<T>(object: *const T) -> u64 {
     object.expose_provenance() as u64 | 1
 }
 
+/// Raises a flag when it drops, also when a test fails: threads that wait for the flag end.
+pub struct AtEnd<'a>(pub &'a std::sync::atomic::AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 /// A stream of numbers from a seed.
 pub struct Random(pub u64);
 
