@@ -164,7 +164,9 @@ impl Policy {
                 self.live = Bytes(self.live.0 + marked as usize);
             }
         }
-        options.headroom(self.live, self.plan(Wanted::Any).into())
+        let next = self.plan(Wanted::Any);
+        let was_for_nothing = record.scope == Scope::Young && next == Plan::FULL && self.prefers_full();
+        options.headroom(self.live, if was_for_nothing { Headroom::Nursery } else { next.into() })
     }
 }
 
@@ -181,7 +183,8 @@ impl From<Plan> for Headroom {
 /// How much may be allocated before a cycle.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Headroom {
-    /// Little: the cycle costs next to nothing, and memory that is used again soon is still in the processor's caches.
+    /// Little: the cycle costs next to nothing, and memory that is used again soon is still in the processor's caches. Or it is to
+    /// free what the last one did not.
     Nursery,
     /// A quarter of what is live.
     Quarter,

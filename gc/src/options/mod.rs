@@ -188,7 +188,7 @@ fn workers_for(processors: usize) -> u32 {
 
 impl Options {
     /// What is allocated between cycles at least.
-    pub(crate) const MIN_HEADROOM: Bytes = Bytes::mib(32);
+    pub(crate) const MIN_HEADROOM: Bytes = Bytes::mib(16);
     /// What is allocated before a cycle of the young that is marked in the pause.
     pub(crate) const NURSERY: Bytes = Bytes::mib(16);
 
