@@ -36,6 +36,7 @@ fn random_graphs_survive_everything_at_once() {
             .rung(rung)
             .stress(30_000)
             .poison(false)
+            .workers(2)
             .worker_chaos(6)
             .worker_patience(Duration::from_millis(300));
         let nodes = Nodes::new(builder);
