@@ -359,7 +359,7 @@ impl<E: Embedder> HeapBuilder<E> {
 
     /// Starts a cycle at least every so many bytes of allocation. By default a cycle starts when as much has been
     /// allocated as [`HeapBuilder::growth`] and [`HeapBuilder::min_headroom`] say: as much as was live after the last one, and
-    /// 32 MiB at least.
+    /// 16 MiB at least.
     pub fn cycle_every(self, bytes: usize) -> Self {
         self.choose(&options::CYCLE_EVERY, Bytes(bytes))
     }
@@ -383,7 +383,7 @@ impl<E: Embedder> HeapBuilder<E> {
         self.choose(&options::GROWTH, percent.into())
     }
 
-    /// How many bytes are allocated between cycles at least, however little is live, as far as the limits allow: 32 MiB by
+    /// How many bytes are allocated between cycles at least, however little is live, as far as the limits allow: 16 MiB by
     /// default. At least a block of 64 KiB.
     pub fn min_headroom(self, bytes: usize) -> Self {
         self.choose(&options::MIN_HEADROOM, Bytes(bytes))

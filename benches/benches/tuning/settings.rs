@@ -16,24 +16,36 @@ pub(crate) const GROUPS: &[Group] = &[
     Group {
         name: "memory",
         rows: &[
-            Row {
-                workload: "gcbench 16 18",
-                settings: &["", "limit=512M", "limit=128M", "limit=96M", "limit=80M"],
-            },
+            Row { workload: "gcbench 16 18", settings: &["", "limit=128M", "limit=96M", "limit=80M"] },
+            Row { workload: "gcbench 16 18", settings: &["", "soft-limit=64M", "soft-limit=48M"] },
             Row {
                 workload: "graph 128",
                 settings: &["", "preimage-limit=256M", "preimage-limit=32M", "preimage-limit=8M"],
             },
+            Row { workload: "msgmap 200000 10", settings: &["", "leaf-huge-pages=on"] },
         ],
     },
     Group {
         name: "pacing",
         rows: &[
-            Row { workload: "gcbench 18 20", settings: &["", "young=off"] },
-            Row { workload: "binarytrees 18 1", settings: &["", "young=off"] },
+            Row {
+                workload: "gcbench 18 20",
+                settings: &[
+                    "",
+                    "young=off",
+                    "growth=50",
+                    "growth=200",
+                    "min-headroom=4M",
+                    "min-headroom=64M",
+                ],
+            },
+            Row {
+                workload: "binarytrees 18 1",
+                settings: &["", "young=off", "cycle-every=4M", "min-headroom=4M", "min-headroom=64M"],
+            },
             Row {
                 workload: "msgmap 200000 10",
-                settings: &["", "young=off", "cycle-every=64M", "cycle-every=16M"],
+                settings: &["", "young=off", "growth=50", "growth=200", "cycle-every=64M", "cycle-every=16M"],
             },
             Row { workload: "graph 128", settings: &["", "young=off", "cycle-every=16M"] },
         ],
@@ -52,5 +64,9 @@ pub(crate) const GROUPS: &[Group] = &[
                 "rung=stw/async",
             ],
         }],
+    },
+    Group {
+        name: "workers",
+        rows: &[Row { workload: "gcbench 18 20", settings: &["young=off", "young=off,workers=2"] }],
     },
 ];

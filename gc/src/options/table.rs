@@ -180,7 +180,7 @@ pub(crate) static MIN_HEADROOM: Row<Bytes> = Row {
     about: Descriptor {
         name: "min-headroom",
         value: "SIZE",
-        default: "32M",
+        default: "16M",
         meaning: "How much is allocated between cycles at least, as far as the limits allow",
         group: Group::Pacing,
     },
@@ -195,7 +195,7 @@ pub(crate) static CYCLE_EVERY: Row<Bytes> = Row {
     about: Descriptor {
         name: "cycle-every",
         value: "SIZE",
-        default: "as much as is live, at least 32M; less before cycles of the young",
+        default: "as much as is live, at least 16M; less before cycles of the young",
         meaning: "Starts a cycle at least every so many bytes of allocation",
         group: Group::Pacing,
     },
