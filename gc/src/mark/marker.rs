@@ -32,7 +32,7 @@ const SIGN: u64 = 1024;
 /// Objects scanned between two looks at the others: few enough that nobody waits for long, many enough to cost nothing.
 const LOOK: u64 = 128;
 
-/// A sign of life is given, and the deadline looked at, at every so manieth page that is remembered at the least.
+/// Remembered pages between two signs of life, and looks at the deadline, at most.
 const PAGES_BETWEEN_LOOKS: u32 = 64;
 
 /// Granules of a page.
