@@ -26,6 +26,9 @@ pub enum Error {
     /// More weak references than can be numbered.
     #[error("a heap can have four thousand million weak references")]
     TooManyWeakRefs,
+    /// The calling thread is a collector's, in a listener: it would wait for itself.
+    #[error("the collector's own thread, on which listeners are called, cannot attach")]
+    CollectorThread,
     /// The collector's thread could not be started.
     #[error("starting the collector thread failed: {0}")]
     Thread(String),

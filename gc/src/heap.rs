@@ -63,8 +63,9 @@ impl<E: Embedder> Heap<E> {
     /// not known here, and a scan of all between the two would fault. Scan such stacks as root ranges.
     ///
     /// # Errors
-    /// Where the thread blocks `SIGBUS`, by which the write barrier works, or its stack cannot be found; and in a child that
-    /// the process forked ([`NoHeapInChild`](palimpsest_runtime::Error::NoHeapInChild)).
+    /// Where the thread blocks `SIGBUS`, by which the write barrier works, or its stack cannot be found; on the collector's thread
+    /// ([`Error::CollectorThread`]), where listeners are called; and in a child that the process forked
+    /// ([`NoHeapInChild`](palimpsest_runtime::Error::NoHeapInChild)).
     pub fn attach(&self, stack: StackScan) -> Result<Mutator<E>, Error> {
         Mutator::attach(self.clone(), stack)
     }

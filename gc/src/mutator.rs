@@ -70,6 +70,9 @@ pub struct Mutator<E: Embedder> {
 
 impl<E: Embedder> Mutator<E> {
     pub(crate) fn attach(heap: Heap<E>, stack: StackScan) -> Result<Self, Error> {
+        if palimpsest_runtime::host_fork::does_this_thread_collect() {
+            return Err(Error::CollectorThread);
+        }
         let core = heap.core();
         let no_memory = || Error::NoMemory("an attached thread's state");
         let room = fallible::boxed().filter(|_| fallible::has_room(ATTACHING)).ok_or_else(no_memory)?;

@@ -1,5 +1,6 @@
 //! What the collector has done, for people and for programs.
 
+use crate::events::Pause;
 use crate::histogram::Histogram;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::barrier::DeliveryKind;
@@ -67,6 +68,9 @@ pub struct CycleRecord {
     pub handed_over: u64,
     /// How long that pause was, in milliseconds.
     pub tried_ms: f64,
+    /// What listeners are told of its pauses.
+    #[cfg_attr(feature = "serde", serde(skip))]
+    pub(crate) pauses: Vec<Pause>,
     /// Bytes that had been allocated in the heap's life when the snapshot was taken.
     pub allocated_bytes: u64,
     /// CPU time of the worker, in milliseconds.
@@ -139,6 +143,7 @@ impl CycleRecord {
             in_pause: false,
             handed_over: 0,
             tried_ms: 0.0,
+            pauses: Vec::new(),
             allocated_bytes: 0,
             worker_cpu_ms: 0.0,
             workers_wanted: 0,
@@ -193,7 +198,7 @@ impl fmt::Display for CycleRecord {
         if self.in_pause {
             f.write_str("; marked in the pause")?;
         }
-        if self.handed_over > 0 {
+        if self.tried_ms > 0.0 {
             write!(f, "; {} objects in a pause of {:.3} ms before", self.handed_over, self.tried_ms)?;
         }
         if self.scope == Scope::Young {
@@ -503,7 +508,7 @@ impl Ledger {
             t.young_cycles += u64::from(record.scope == Scope::Young);
         }
         t.fallbacks += u64::from(record.fallback.is_some());
-        if record.handed_over > 0 {
+        if record.tried_ms > 0.0 {
             t.pauses.record_ms(record.tried_ms);
             t.pause_total_ms += record.tried_ms;
         }

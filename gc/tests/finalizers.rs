@@ -462,3 +462,40 @@ fn cycles_of_the_young_decide_about_the_young() {
         assert_eq!(m.collect().marked_objects, 0);
     }
 }
+
+/// So many that they cannot be found in a pause: what the attempt that is given up has painted is old, and found by a full cycle;
+/// nothing is queued twice, and nothing that is kept.
+#[test]
+fn a_pause_that_is_given_up_leaves_no_decision_behind() {
+    for rung in rungs() {
+        let heap = Heap::builder(PlainPointers).limit(128 << 20).rung(rung).verify(true).build().unwrap();
+        let mut m = heap.attach(StackScan::None).unwrap();
+        m.collect();
+        let mut refs = Vec::new();
+        for token in 0..60_000 {
+            let object = Address::from_ptr(m.alloc(Kind::LEAF, 16).unwrap().as_ptr());
+            m.register_finalizer(object, token).unwrap();
+            if token % 1_000 == 0 {
+                refs.push(WeakRef::new(&mut m, object).unwrap());
+            }
+        }
+        let (young, full) = (m.collect_young(), m.collect());
+        let both = (
+            young.finalizers_queued + full.finalizers_queued,
+            young.weak_refs_cleared + full.weak_refs_cleared,
+        );
+        assert_eq!(both, (60_000, 60), "{rung}: {young}, {full}");
+        assert!(refs.iter().all(|weak| weak.get(&mut m).is_none()), "{rung}");
+        // Those that are taken are ordinary objects again.
+        let mut tokens = HashSet::new();
+        let mut kept = Vec::new();
+        while let Some((object, token)) = m.take_finalizable() {
+            kept.push(heap.handle(object));
+            assert!(tokens.insert(token), "{token} was queued twice");
+        }
+        let again: Vec<_> = kept.iter().map(|kept| WeakRef::new(&mut m, kept.get()).unwrap()).collect();
+        let record = m.collect();
+        assert_eq!((record.finalizers_queued, record.weak_refs_cleared), (0, 0), "{rung}: {record}");
+        assert!(again.iter().all(|weak| weak.get(&mut m).is_some()), "{rung}");
+    }
+}

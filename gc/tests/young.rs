@@ -274,3 +274,23 @@ fn generations_can_be_turned_off() {
     m.collect();
     assert_eq!(m.collect_young().scope, Scope::Full);
 }
+
+/// Objects of all sizes, more than can be marked in a pause: what was marked before it was given up counts too.
+#[test]
+fn the_figures_are_of_both_pauses() {
+    for rung in rungs() {
+        let nodes = Nodes::new(Heap::builder(PlainPointers).limit(256 << 20).rung(rung));
+        let mut m = nodes.heap.attach(StackScan::None).unwrap();
+        m.collect();
+        let mut handles = Vec::new();
+        for _ in 0..100 {
+            let large = m.alloc(Kind::LEAF, 100 << 10).unwrap();
+            handles.push(nodes.heap.handle(Address::from_ptr(large.as_ptr())));
+        }
+        handles.push(list_rooted(&nodes, &mut m, 60_000));
+        let record = m.collect_young();
+        assert_eq!(record.marked_objects, 100 + 60_000, "{rung}: {record}");
+        assert!(record.marked_bytes >= (100 * (100 << 10) + 60_000 * 32), "{rung}: {record}");
+        assert_eq!(m.collect().marked_objects, 100 + 60_000, "{rung}");
+    }
+}

@@ -104,11 +104,10 @@ fn fork_and_watch<E: Embedder>(
     };
     match frozen.fork(core, &world, &order, record) {
         Ok(worker) => {
-            let pause = resume(world, record, start);
+            resume(world, record, start);
             drop(hurry);
             worker.begin();
             let marking = Instant::now();
-            core.events.tell(|listener| listener.pause_ended(&pause));
             watch(core, frozen, worker, marking, record)
         }
         Err(error) => mark_without(core, Paused { world, start, hurry }, record, error),
@@ -125,12 +124,12 @@ pub(super) fn mark_without<E: Embedder>(
     let Paused { world, start, hurry } = paused;
     // Not all that was written may be known.
     record.scope = Scope::Full;
+    record.workers_wanted = 0;
     begin_marking(core, record);
     core.traced.age();
     let tally = mark_stopped(core, &world, record, Some(why.to_string()));
-    let pause = resume(world, record, start);
+    resume(world, record, start);
     drop(hurry);
-    core.events.tell(|listener| listener.pause_ended(&pause));
     Marking::Complete(tally)
 }
 

@@ -42,7 +42,9 @@ pub(super) trait Spare<E: Embedder>: Frozen<E> {
     }
 
     /// Remembers what else was written to, in the stopped world.
-    fn remember(&self, _core: &Core<E>) {}
+    fn remember(&self, _core: &Core<E>) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 impl<E: Embedder> Spare<E> for Preimage<'_> {
@@ -50,8 +52,8 @@ impl<E: Embedder> Spare<E> for Preimage<'_> {
         self.arm_old(core, record)
     }
 
-    fn remember(&self, core: &Core<E>) {
-        self.look_at_old(core);
+    fn remember(&self, core: &Core<E>) -> Result<(), Error> {
+        self.look_at_old(core)
     }
 }
 
@@ -66,10 +68,9 @@ impl<E: Embedder, S: Spare<E>> Keeper<E> for InPause<S> {
         let prepared = self.0.prepare_old(core, record);
         let hurry = Hurry::new();
         let (world, start) = stop(core, record);
-        if let Err(error) = prepared {
+        if let Err(error) = prepared.and_then(|()| self.0.remember(core)) {
             return forked::mark_without(core, Paused { world, start, hurry }, record, error);
         }
-        self.0.remember(core);
         let living = core.living();
         begin_marking(core, record);
         let (tally, in_time) = mark_in_time(core, &world, record);
@@ -83,9 +84,8 @@ impl<E: Embedder, S: Spare<E>> Keeper<E> for InPause<S> {
             core.packets.reset();
             core.settled.store(true, Ordering::Release);
         }
-        let pause = resume(world, record, start);
+        resume(world, record, start);
         drop(hurry);
-        core.events.tell(|listener| listener.pause_ended(&pause));
         if in_time {
             return Marking::Complete(tally);
         }

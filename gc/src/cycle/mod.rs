@@ -105,7 +105,9 @@ impl<E: Embedder> Collector<E> {
         let policy = Policy::new(&core.options, core.remembers());
         let allocated = core.allocated.load(Ordering::Relaxed);
         let kept = Kept { bytes: 0, since: Instant::now() };
-        Self { core, failed: 0, last_failure: None, policy, allocated, kept }
+        // In a child with a copy of the heap after a cycle that failed: perhaps it was the second, and no colour is left.
+        let failed = if core.settled.load(Ordering::Acquire) { 0 } else { FAILURES_IN_A_ROW };
+        Self { core, failed, last_failure: None, policy, allocated, kept }
     }
 
     /// The collector thread's life: until the heap is shut down.
@@ -176,6 +178,10 @@ impl<E: Embedder> Collector<E> {
             verify::or_abort(&core, &record);
         }
         core.ledger.enter(&record);
+        // Not before: a listener may take its time, or wait for a lock that a thread holds while it waits for the cycle.
+        for pause in &record.pauses {
+            core.events.tell(|listener| listener.pause_ended(pause));
+        }
         if let Some(why) = &record.fallback {
             core.events.tell(|listener| listener.fell_back(number, why));
         }
@@ -188,10 +194,8 @@ impl<E: Embedder> Collector<E> {
     /// What keeps the snapshot of this cycle.
     fn keeper<'a>(&self, core: &'a Core<E>, plan: Plan) -> Box<dyn Keeper<E> + 'a> {
         let because = |why| Box::new(StopTheWorld { because: Some(why) });
-        if core.rung.snapshot != Snapshot::StopTheWorld
-            && self.failed >= FAILURES_IN_A_ROW
-            && let Some(why) = self.last_failure
-        {
+        if core.rung.snapshot != Snapshot::StopTheWorld && self.failed >= FAILURES_IN_A_ROW {
+            let why = self.last_failure.map_or("in the parent process".into(), |why| why.to_string());
             return because(format!("the last {} cycles failed: {why}", self.failed));
         }
         match (core.rung.snapshot, &core.barrier) {
@@ -298,12 +302,12 @@ unsafe fn mark_with<'a, E: Embedder, S: Source>(
     unsafe { weak::complete(core, roots, marker) };
 }
 
-/// Ends the pause that began at `start`: enters it into the record and lets the world go on. Returns what to tell of it.
-fn resume(world: StoppedWorld<'_>, record: &mut CycleRecord, start: Instant) -> Pause {
+/// Ends the pause that began at `start`: enters it into the record and lets the world go on.
+fn resume(world: StoppedWorld<'_>, record: &mut CycleRecord, start: Instant) {
     record.pause_ms = ms(start.elapsed());
     let resuming = Instant::now();
     drop(world);
-    Pause::new(record, ms(resuming.elapsed()))
+    record.pauses.push(Pause::new(record, ms(resuming.elapsed())));
 }
 
 #[cfg(test)]

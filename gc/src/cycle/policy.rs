@@ -53,6 +53,8 @@ pub(super) struct Policy {
     /// Full cycles in a row that were made because they yield more, and how many are to be.
     preferred: u32,
     retry: u32,
+    /// Full cycles until one of the young is tried again, where it was not possible: the heap did not know all that was written.
+    unable: u32,
     /// In the stress mode every so many cycles are full, whatever they yield, and every other one of the young is tried in the
     /// pause.
     stress: bool,
@@ -92,6 +94,7 @@ impl Policy {
             allocated: 0,
             preferred: 0,
             retry: 1,
+            unable: 0,
             stress: options.stress.is_some(),
             since_full: 0,
         }
@@ -99,7 +102,7 @@ impl Policy {
 
     /// The next cycle, where this is asked for.
     pub(super) fn plan(&self, wanted: Wanted) -> Plan {
-        if !self.generations || !self.settled || wanted == Wanted::Full {
+        if !self.generations || !self.settled || self.unable > 0 || wanted == Wanted::Full {
             return Plan::FULL;
         }
         if self.stress {
@@ -130,10 +133,10 @@ impl Policy {
         let marked = record.marked_bytes;
         let young = record.allocated_bytes.saturating_sub(self.allocated);
         self.allocated = record.allocated_bytes;
-        let counted = record.marked_objects
-            + record.handed_over
-            + record.remembered_objects
-            + record.remembered_pages / 4;
+        let counted = record.marked_objects + record.remembered_objects + record.remembered_pages / 4;
+        let was_late = record.tried_ms > 0.0;
+        let was_unable = record.fallback.is_some() || record.untracked.is_some();
+        self.unable = if was_unable { RETRY } else { self.unable.saturating_sub(1) };
         let work = FIXED + counted;
         match record.scope {
             _ if record.failure.is_some() => self.settled = false,
@@ -152,15 +155,13 @@ impl Policy {
                 // What survives, and what is written to, is more the more was allocated.
                 let nursery = Options::NURSERY.0 as u64;
                 self.work = if young > nursery { counted * nursery / young } else { counted };
-                self.late = match record.handed_over {
-                    _ if record.in_pause => 0,
-                    0 => self.late,
-                    _ => self.late + 1,
-                };
-                self.wait = match record.handed_over {
-                    0 => self.wait.saturating_sub(1),
-                    _ => 1 << self.late.min(LATE_MOST),
-                };
+                if was_late {
+                    self.late += 1;
+                    self.wait = 1 << self.late.min(LATE_MOST);
+                } else {
+                    self.late = if record.in_pause { 0 } else { self.late };
+                    self.wait = self.wait.saturating_sub(1);
+                }
                 self.live = Bytes(self.live.0 + marked as usize);
             }
         }
@@ -275,7 +276,7 @@ mod tests {
             }
             allocated += 100 * MIB;
             let mut record = CycleRecord::new(1, Scope::Young, Snapshot::Preimage);
-            (record.allocated_bytes, record.handed_over) = (allocated, u64::from(plan.in_pause));
+            (record.allocated_bytes, record.tried_ms) = (allocated, f64::from(u8::from(plan.in_pause)));
             policy.learn(&options(), &record);
         }
         assert_eq!(tries, [0, 3, 8, 17]);
@@ -289,6 +290,21 @@ mod tests {
         assert_eq!(cycle(&mut policy, &mut allocated, 40, false).scope, Scope::Young);
         assert_eq!(cycle(&mut policy, &mut allocated, 10, false).scope, Scope::Young);
         assert_eq!(policy.plan(Wanted::Any), Plan::FULL);
+    }
+
+    #[test]
+    fn where_the_young_cannot_be_told_cycles_are_full_for_some_time() {
+        let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
+        cycle(&mut policy, &mut allocated, 200, false);
+        let mut record = CycleRecord::new(2, Scope::Full, Snapshot::StopTheWorld);
+        (record.marked_bytes, record.allocated_bytes) = (200 * MIB, allocated + MIB);
+        record.fallback = Some("pages cannot be armed".into());
+        let headroom = policy.learn(&options(), &record);
+        assert_eq!((policy.plan(Wanted::Young), headroom), (Plan::FULL, Bytes::mib(200)));
+        for _ in 0..RETRY {
+            assert_eq!(cycle(&mut policy, &mut allocated, 200, false), Plan::FULL);
+        }
+        assert_eq!(policy.plan(Wanted::Young).scope, Scope::Young);
     }
 
     #[test]

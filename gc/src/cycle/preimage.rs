@@ -57,8 +57,8 @@ impl<'a> Preimage<'a> {
     }
 
     /// In the stopped world: remembers what is still open of those, without arming it.
-    pub(super) fn look_at_old<E: Embedder>(&self, core: &Core<E>) {
-        self.barrier.look(Arming { core, owned: Choice::All, fresh: Choice::Later });
+    pub(super) fn look_at_old<E: Embedder>(&self, core: &Core<E>) -> Result<(), Error> {
+        self.barrier.look(Arming { core, owned: Choice::All, fresh: Choice::Later })
     }
 }
 

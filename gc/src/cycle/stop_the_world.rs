@@ -25,8 +25,7 @@ impl<E: Embedder> Keeper<E> for StopTheWorld {
         begin_marking(core, record);
         core.traced.age();
         let tally = mark_stopped(core, &world, record, self.because.clone());
-        let pause = resume(world, record, start);
-        core.events.tell(|listener| listener.pause_ended(&pause));
+        resume(world, record, start);
         Marking::Complete(tally)
     }
 }

@@ -6,7 +6,7 @@
 //!   cycle_began ─▶ pause_ended ─▶ [ fell_back | worker_failed ] ─▶ cycle_ended
 //! ```
 //!
-//! on the collector's thread, outside of the pause, with no lock of the heap held; and besides once when the heap has been
+//! on the collector's thread, outside of the pause and not while anything is marked, with no lock of the heap held; and besides once when the heap has been
 //! made, and at each `OutOfMemory`, on the threads that these happen to. Nobody listens by default, and then nothing is done.
 //! A cycle that is given up because the heap goes away has no end.
 
@@ -70,7 +70,8 @@ pub trait Listener: Send + Sync {
     /// A cycle begins. On the collector's thread.
     fn cycle_began(&self, _cycle: &CycleBegin) {}
 
-    /// The cycle's pause has ended; its marking goes on, unless the pause was all of it. On the collector's thread.
+    /// The cycle had this pause, or these: two where marking in the pause was given up. Told when the cycle's marking is over, so that
+    /// a listener that takes its time, or a lock, holds up no thread that waits for the cycle. On the collector's thread.
     fn pause_ended(&self, _pause: &Pause) {}
 
     /// The cycle marked in the stopped world, although the heap is set to do better, for this reason. On the collector's thread.

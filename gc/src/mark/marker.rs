@@ -33,7 +33,7 @@ const SIGN: u64 = 1024;
 const LOOK: u64 = 128;
 
 /// Remembered pages between two signs of life, and looks at the deadline, at most.
-const PAGES_BETWEEN_LOOKS: u32 = 64;
+const PAGES_BETWEEN_LOOKS: u32 = 16;
 
 /// Granules of a page.
 const PAGE_GRANULES: usize = PAGE_SIZE / GRANULE;
@@ -173,6 +173,11 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         self.late
     }
 
+    /// All is marked, however late it is.
+    pub(crate) fn is_done(&mut self) {
+        self.late = false;
+    }
+
     /// The same, as one of several.
     pub(crate) fn among(mut self, team: &'a Team, member: &'a Member<'a>) -> Self {
         self.seat = member.crew().map(|_| Seat { team, member });
@@ -211,7 +216,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     /// A sign of life; and those who read weak references are not kept waiting for the end. Whether there were any.
     #[cold]
     pub(crate) fn now_and_then(&mut self) -> bool {
-        self.late = self.deadline.is_some_and(|deadline| clock::monotonic_ns() >= deadline);
+        self.look_at_clock();
         match self.seat {
             Some(seat) if !seat.leads() => {
                 seat.member.advance();
@@ -222,6 +227,10 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
                 self.take_weak_reads()
             }
         }
+    }
+
+    fn look_at_clock(&mut self) {
+        self.late = self.deadline.is_some_and(|deadline| clock::monotonic_ns() >= deadline);
     }
 
     /// In the middle of a scan: looks at what others do, and more rarely gives a sign of life.
@@ -415,7 +424,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
 
     /// For a cycle of the young: discovers what old objects refer to that may have been written to since the last snapshot.
     pub(crate) fn visit_remembered(&mut self) {
-        let mut at = 0;
+        let (mut at, mut visited) = (0, 0);
         while !self.late
             && let Some(page) = self.core.remembered.next(at)
         {
@@ -423,7 +432,8 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             // Packets hold what one page refers to, and what that reaches, and not what all do.
             self.work();
             at = page.0 + 1;
-            if at % PAGES_BETWEEN_LOOKS == 0 {
+            visited += 1;
+            if visited % PAGES_BETWEEN_LOOKS == 0 {
                 self.now_and_then();
             }
         }
@@ -594,6 +604,11 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
 }
 
 impl<E: Embedder, S: Source> RootVisitor for Marker<'_, E, S> {
+    fn goes_on(&mut self) -> bool {
+        self.look_at_clock();
+        !self.late
+    }
+
     fn object(&mut self, start: Address) {
         self.discover(start);
     }

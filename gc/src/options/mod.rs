@@ -300,8 +300,10 @@ impl fmt::Display for Options {
         let plain = Self::new(Bytes(0));
         let mut comma = "";
         for row in &table::ROWS {
+            // Stress by itself turns these on, whatever they are here.
+            let follows = self.stress.is_some() && ["verify", "poison"].contains(&row.about().name);
             if let Some(value) = row.show(self)
-                && row.show(&plain) != Some(value.clone())
+                && (follows || row.show(&plain) != Some(value.clone()))
             {
                 write!(f, "{comma}{}={value}", row.about().name)?;
                 comma = ",";

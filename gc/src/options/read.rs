@@ -272,7 +272,7 @@ mod tests {
         if !rung_is_forced() {
             assert_eq!(finished(new(), Given::default(), None).0.to_string(), "limit=64M");
             let text = "stress=5,rung=forkcow,poison=off";
-            assert_eq!(by_text(text).to_string(), "limit=64M,rung=forkcow,stress=5,verify=on");
+            assert_eq!(by_text(text).to_string(), "limit=64M,rung=forkcow,stress=5,verify=on,poison=off");
         }
     }
 

@@ -34,7 +34,14 @@ pub(crate) trait RootVisitor {
     fn object(&mut self, start: Address);
     /// A word that may be a reference, also one into the middle of an object.
     fn word(&mut self, word: u64);
+    /// Asked now and then: whether to go on. What is not passed on then is passed on to somebody else.
+    fn goes_on(&mut self) -> bool {
+        true
+    }
 }
+
+/// Words, or objects, between two such questions: some microseconds.
+const PIECE: usize = 1024;
 
 impl RootSet {
     /// Passes all roots on, and the words of the threads' stacks. Neither allocates nor locks.
@@ -47,26 +54,44 @@ impl RootSet {
         threads: &[Arc<MutatorState>],
         visitor: &mut impl RootVisitor,
     ) {
-        self.handles.visit(|object| visitor.object(object));
-        self.finalizers.visit_queue(|object| visitor.object(object));
+        let (mut objects, mut goes_on) = (0, true);
+        let mut object = |object| {
+            objects += 1;
+            if objects % PIECE == 0 {
+                goes_on = goes_on && visitor.goes_on();
+            }
+            if goes_on {
+                visitor.object(object);
+            }
+        };
+        self.handles.visit(&mut object);
+        self.finalizers.visit_queue(&mut object);
         // SAFETY: passed on to the caller.
         unsafe { self.ranges.visit(embedder, visitor) };
         for (top, base) in threads.iter().filter_map(|t| t.stack()) {
             let words = (base.as_usize() - top.as_usize()) / 8;
             // SAFETY: the stack of a stopped thread, between its noted top and its base.
-            unsafe { visit_words(top.as_ptr(), words, |word| visitor.word(word)) };
+            unsafe { visit_words(top.as_ptr(), words, visitor, |visitor, word| visitor.word(word)) };
         }
     }
 }
 
-/// Passes on words of memory that other code may hold references to.
+/// Passes on words of memory that other code may hold references to, as long as the visitor goes on.
 ///
 /// # Safety
 /// `start .. start + len` is aligned, readable, and not written to meanwhile.
-unsafe fn visit_words(start: *const u64, len: usize, mut visit: impl FnMut(u64)) {
+unsafe fn visit_words<V: RootVisitor>(
+    start: *const u64,
+    len: usize,
+    visitor: &mut V,
+    mut visit: impl FnMut(&mut V, u64),
+) {
     for k in 0..len {
+        if k % PIECE == PIECE - 1 && !visitor.goes_on() {
+            return;
+        }
         // SAFETY: inside the range. Volatile: what the compiler knows of these words from elsewhere does not count; a
         // stack has words that were never written.
-        visit(unsafe { start.add(k).read_volatile() });
+        visit(visitor, unsafe { start.add(k).read_volatile() });
     }
 }

@@ -73,7 +73,7 @@ impl RangeTable {
             };
             // SAFETY: whoever registered the range keeps it readable, and the world is stopped.
             unsafe {
-                visit_words(start, len, |word| {
+                visit_words(start, len, visitor, |visitor, word| {
                     if !precise {
                         visitor.word(word);
                     } else if let Some(object) = embedder.decode(word) {

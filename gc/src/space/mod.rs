@@ -250,7 +250,14 @@ impl Space {
     pub fn put_ready(&self, blocks: Range<u32>) {
         let mut inner = self.inner.lock();
         self.note_used(&mut inner, blocks.end);
-        inner.ready.extend(blocks.map(BlockIndex));
+        for block in blocks {
+            // Threads that swept may have used up the room.
+            if inner.ready.try_reserve(1).is_ok() {
+                inner.ready.push_back(BlockIndex(block));
+            } else {
+                inner.free.put(block - self.first.0, 1, false);
+            }
+        }
     }
 
     /// Memory that free blocks occupy.

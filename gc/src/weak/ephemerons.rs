@@ -236,6 +236,9 @@ impl Ephemerons {
                 if at % SIGN == SIGN - 1 {
                     // What is discovered here is not marked yet: the marker has not run dry.
                     found |= marker.now_and_then();
+                    if marker.is_late() {
+                        return true;
+                    }
                 }
                 entry.link.store(SETTLED, Relaxed);
                 let Some(key) = entry.key() else { continue };
@@ -262,6 +265,9 @@ impl Ephemerons {
                 if at % SIGN == SIGN - 1 {
                     // What is discovered here is not marked yet: the marker has not run dry.
                     found |= marker.now_and_then();
+                    if marker.is_late() {
+                        return true;
+                    }
                 }
                 let link = entry.link.load(Relaxed);
                 // A handled entry's link has the bit, too.
@@ -289,6 +295,9 @@ impl Ephemerons {
             count += 1;
             if count % SIGN == 0 {
                 marker.now_and_then();
+                if marker.is_late() {
+                    return true;
+                }
             }
             next = entry.link.swap(SETTLED, Relaxed) & !HANDLED;
             marker.discover_value(entry.value.load(Relaxed));

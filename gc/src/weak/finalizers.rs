@@ -113,6 +113,9 @@ impl Finalizers {
         marker.attends = true;
         for chunk in &self.chunks {
             marker.now_and_then();
+            if marker.is_late() {
+                return;
+            }
             for registration in chunk {
                 if !core.is_live_object(registration.object) {
                     marker.discover(registration.object);

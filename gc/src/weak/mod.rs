@@ -122,6 +122,7 @@ pub(crate) unsafe fn complete<'a, E: Embedder, S: Source>(
                 roots.finalizers.resurrect(marker);
             }
         } else if core.weak_reads.close() {
+            marker.is_done();
             return;
         }
     }

@@ -382,6 +382,7 @@ impl Barrier {
     pub fn pin(self: &Arc<Self>, pages: PageRange) -> Pinned {
         self.pins.add(pages);
         self.open(pages, Contents::Objects);
+        self.open_saved(pages);
         Pinned { barrier: self.clone(), pages }
     }
 

@@ -49,9 +49,7 @@ impl Barrier {
     /// # Errors
     /// Where the kernel refuses to protect, those pages and all that were not reached stay open and dirty.
     pub fn arm_round(&self, mut round: impl Round) -> Result<u32, Error> {
-        if self.is_broken() {
-            return Err(Error::denied("arming pages after the barrier was given up", crate::sys::Errno::IO));
-        }
+        self.must_hold()?;
         let mut run = Run { barrier: self, round: &mut round, pages: PageRange::new(0, 0), armed: 0 };
         self.dirty.drain(|chunk| {
             let all = PageRange::new(chunk * CHUNK_PAGES, (chunk + 1) * CHUNK_PAGES);
@@ -70,8 +68,12 @@ impl Barrier {
 impl Barrier {
     /// The same in a stopped world without arming anything: tells `round` what is open in the dirty chunks of which all is
     /// chosen. They stay open and dirty.
-    pub fn look(&self, mut round: impl Round) {
+    ///
+    /// # Errors
+    /// Where the barrier was given up: writes are not noticed any more, and were perhaps not.
+    pub fn look(&self, mut round: impl Round) -> Result<(), Error> {
         self.settle();
+        self.must_hold()?;
         let result = self.dirty.drain(|chunk| {
             let choice = round.choose(chunk);
             if choice == Choice::All {
@@ -88,6 +90,14 @@ impl Barrier {
             Ok::<_, std::convert::Infallible>(())
         });
         let Ok(()) = result;
+        Ok(())
+    }
+
+    fn must_hold(&self) -> Result<(), Error> {
+        if self.is_broken() {
+            return Err(Error::denied("arming pages after the barrier was given up", crate::sys::Errno::IO));
+        }
+        Ok(())
     }
 }
 

@@ -225,6 +225,14 @@ impl Barrier {
         }
     }
 
+    /// Opens pages that are saved: another thread may be about to do it. They are pinned, so that none is armed again meanwhile.
+    pub(super) fn open_saved(&self, pages: PageRange) {
+        let is_saved = |page| PageWord::from_raw(self.word(page).load(Ordering::Acquire)).slot().is_some();
+        if pages.iter().any(is_saved) && !self.is_broken() && self.delivery.open(pages).is_err() {
+            self.give_up();
+        }
+    }
+
     /// Opens pages from `next` on, which it advances, to `end`. Stops, and returns `true`, where a pre-image found no
     /// room.
     fn open_some(&self, next: &mut u32, end: u32, contents: Contents) -> bool {

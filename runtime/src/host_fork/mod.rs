@@ -80,6 +80,11 @@ pub fn this_thread_collects() {
     COLLECTS.set(true);
 }
 
+/// Whether the calling thread is a collector's.
+pub fn does_this_thread_collect() -> bool {
+    COLLECTS.get()
+}
+
 /// From now on children get a copy of this heap.
 pub fn copy(heap: Weak<dyn Copied>) {
     let mut all = ALL.lock();

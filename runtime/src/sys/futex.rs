@@ -8,8 +8,7 @@ use std::time::Duration;
 /// Waits until `word` is woken, differs from `expected`, a signal arrives, or `limit` has passed. The caller
 /// looks again at the word in every case.
 pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) {
-    let limit =
-        limit.map(|d| rustix::fs::Timespec { tv_sec: d.as_secs() as i64, tv_nsec: d.subsec_nanos().into() });
+    let limit = limit.map(timespec);
     // Every outcome means the same to the caller: look again.
     let _ = futex::wait(word, Flags::PRIVATE, expected, limit.as_ref());
 }
@@ -26,8 +25,13 @@ pub fn wake_one(word: &AtomicU32) {
 
 /// As [`wait`], for a word in memory shared with other processes.
 pub fn wait_shared(word: &AtomicU32, expected: u32, limit: Duration) {
-    let limit = rustix::fs::Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: limit.subsec_nanos().into() };
-    let _ = futex::wait(word, Flags::empty(), expected, Some(&limit));
+    let _ = futex::wait(word, Flags::empty(), expected, Some(&timespec(limit)));
+}
+
+/// More seconds than the kernel's type holds are as many as it holds: an invalid time would be no wait at all.
+fn timespec(limit: Duration) -> rustix::fs::Timespec {
+    let seconds = i64::try_from(limit.as_secs()).unwrap_or(i64::MAX);
+    rustix::fs::Timespec { tv_sec: seconds, tv_nsec: limit.subsec_nanos().into() }
 }
 
 /// As [`wake_all`], for a word in memory shared with other processes.

@@ -335,7 +335,7 @@ impl Worker<'_> {
 
     fn end(&mut self, why: Failure) -> Result<(), Failure> {
         self.child.kill();
-        self.child.wait();
+        self.child.end();
         self.end_siblings();
         Err(why)
     }
