@@ -45,7 +45,7 @@ pub(super) struct Policy {
     young_yield: u64,
     /// The work, without the fixed part, that the last cycle of the young suggests for one after little allocation.
     work: u64,
-    /// Cycles of the young that had to be handed over since one had not, and those until it is tried again.
+    /// Pauses in which marking was given up since one in which it was not, and cycles until it is tried again.
     late: u32,
     wait: u32,
     /// Bytes allocated at the last snapshot.

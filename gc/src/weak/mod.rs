@@ -94,7 +94,7 @@ impl WeakState {
 }
 
 /// The marker has discovered what the roots refer to: marks the rest, and ends the marking. A marker with a deadline returns when
-/// that has passed, and another one goes on from where it was, with the decision, if it was made.
+/// that has passed, and the marking is given up.
 ///
 /// # Safety
 /// As for [`RootSet::visit`].
@@ -103,10 +103,7 @@ pub(crate) unsafe fn complete<'a, E: Embedder, S: Source>(
     roots: &'a RootSet,
     marker: &mut Marker<'a, E, S>,
 ) {
-    let mut is_decided = core.weak_reads.is_decided();
-    if is_decided {
-        roots.finalizers.resurrect(marker);
-    }
+    let mut is_decided = false;
     loop {
         marker.drain();
         if marker.is_late() {

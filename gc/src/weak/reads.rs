@@ -136,11 +136,6 @@ impl WeakReads {
         self.shut(0, DECIDED)
     }
 
-    /// Whether that was said.
-    pub(crate) fn is_decided(&self) -> bool {
-        self.pushed().load(SeqCst) & DECIDED != 0
-    }
-
     /// The marker's side: closes the queue, after it was decided, if nothing waits in it.
     pub(crate) fn close(&self) -> bool {
         self.shut(DECIDED, CLOSED)
