@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const MIB: u64 = 1 << 20;
 
 fn heap() -> HeapBuilder<PlainPointers> {
-    Heap::builder(PlainPointers).limit(512 << 20).idle_after(Duration::MAX)
+    Heap::builder(PlainPointers).limit(512 << 20).idle_after(Duration::MAX).min_headroom(32 << 20)
 }
 
 /// Waits until the collector's thread has done what `seen` looks for, which it does in the background.

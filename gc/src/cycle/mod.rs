@@ -45,7 +45,7 @@ use policy::{Plan, Policy};
 use preimage::Preimage;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use stop_the_world::StopTheWorld;
 
 /// Workers that may fail in a row before the collector does without.
@@ -76,38 +76,15 @@ pub(crate) struct Collector<E> {
     policy: Policy,
     /// What had been allocated when the last cycle ended, in bytes.
     allocated: u64,
-    kept: Kept,
-}
-
-/// How much memory free blocks keep: what they kept before is let go slowly, since phases of a program come again, and memory
-/// that was given back is populated by the threads, at more than a microsecond a page.
-struct Kept {
-    bytes: usize,
-    since: Instant,
-}
-
-impl Kept {
-    /// Half of what is more than is needed is let go in this time.
-    const HALF_LIFE: Duration = Duration::from_secs(1);
-
-    fn after(&mut self, needed: Bytes, now: Instant) -> Bytes {
-        let passed = now.saturating_duration_since(self.since).as_secs_f64() / Self::HALF_LIFE.as_secs_f64();
-        let rest = self.bytes as f64 * (-passed).exp2();
-        // Where nothing is to be kept, nothing is.
-        self.bytes = if needed.0 == 0 { 0 } else { needed.0.max(rest as usize) };
-        self.since = now;
-        Bytes(self.bytes)
-    }
 }
 
 impl<E: Embedder> Collector<E> {
     pub(crate) fn new(core: Arc<Core<E>>) -> Self {
         let policy = Policy::new(&core.options, core.remembers());
         let allocated = core.allocated.load(Ordering::Relaxed);
-        let kept = Kept { bytes: 0, since: Instant::now() };
         // In a child with a copy of the heap after a cycle that failed: perhaps it was the second, and no colour is left.
         let failed = if core.settled.load(Ordering::Acquire) { 0 } else { FAILURES_IN_A_ROW };
-        Self { core, failed, last_failure: None, policy, allocated, kept }
+        Self { core, failed, last_failure: None, policy, allocated }
     }
 
     /// The collector thread's life: until the heap is shut down.
@@ -168,7 +145,7 @@ impl<E: Embedder> Collector<E> {
         let allocated = core.allocated.load(Ordering::Relaxed);
         let recent = Bytes((allocated - std::mem::replace(&mut self.allocated, allocated)) as usize);
         let keep = core.options.keep(self.policy.live(), headroom, recent);
-        core.keep.store(self.kept.after(keep, Instant::now()).0, Ordering::Relaxed);
+        core.keep.store(keep.0, Ordering::Relaxed);
         core.next_cycle_at.store(allocated + headroom.0 as u64, Ordering::Relaxed);
         if record.failure.is_some() && core.mailbox.is_shut_down() {
             // Given up because the heap goes away: nobody's trouble.
@@ -308,20 +285,4 @@ fn resume(world: StoppedWorld<'_>, record: &mut CycleRecord, start: Instant) {
     let resuming = Instant::now();
     drop(world);
     record.pauses.push(Pause::new(record, ms(resuming.elapsed())));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_that_was_needed_is_let_go_slowly() {
-        let start = Instant::now();
-        let mut kept = Kept { bytes: 0, since: start };
-        let after = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(kept.after(Bytes::mib(64), start), Bytes::mib(64));
-        assert_eq!(kept.after(Bytes::mib(16), after(1)), Bytes::mib(32));
-        assert_eq!(kept.after(Bytes::mib(16), after(60)), Bytes::mib(16));
-        assert_eq!(kept.after(Bytes(0), after(60)), Bytes(0));
-    }
 }
