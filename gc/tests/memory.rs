@@ -181,7 +181,7 @@ fn growth_and_headroom_say_how_often_there_is_a_cycle() {
         cycles_of(&heap().young(false).growth(growth).min_headroom(headroom).build().unwrap())
     };
     let (lazy, eager) = (cycles(1000, 1 << 20), cycles(50, 1 << 20));
-    assert!(lazy <= 1 && eager >= 12, "{lazy} and {eager} cycles");
+    assert!(lazy <= 2 && eager >= 12, "{lazy} and {eager} cycles");
     let roomy = cycles(50, 100 << 20);
     assert!((1..=2).contains(&roomy), "{roomy} cycles");
 }

@@ -31,7 +31,7 @@ fn a_barrier_that_breaks_before_the_pause_loses_no_young_object() {
         let first = new_node(&mut m, nodes.kind, null_mut(), 0);
         let _handle = nodes.heap.handle(Address::from_ptr(first));
         let mut olds = Vec::new();
-        for number in 1..1_000 {
+        for number in 1..20_000 {
             let node = new_node(&mut m, nodes.kind, null_mut(), number);
             // SAFETY: live nodes, without a safepoint since the last was made.
             unsafe {
@@ -41,7 +41,8 @@ fn a_barrier_that_breaks_before_the_pause_loses_no_young_object() {
             olds.push(node);
         }
         m.collect();
-        let (noticed, unnoticed) = (olds[300], olds[600]);
+        // In blocks without room, that nobody allocates in.
+        let (noticed, unnoticed) = (olds[3_000], olds[6_000]);
         let seen = new_node(&mut m, nodes.kind, null_mut(), 111);
         let unseen = new_node(&mut m, nodes.kind, null_mut(), 222);
         let heap = nodes.heap.clone();
