@@ -169,7 +169,7 @@ fn cycles_of(heap: &Heap<PlainPointers>) -> u64 {
 fn above_the_soft_limit_cycles_come_sooner_and_memory_goes_back() {
     let soft = heap().young(false).soft_limit(16 << 20).build().unwrap();
     let (without, with) = (cycles_of(&heap().young(false).build().unwrap()), cycles_of(&soft));
-    assert!((3..=7).contains(&without) && with >= 5 * without, "{without} and {with} cycles");
+    assert!((3..=7).contains(&without) && with >= 2 * without, "{without} and {with} cycles");
     // What was live is garbage now, of which the collector does not know; but the free blocks are gone.
     wait_for(&soft, |stats| stats.resident_bytes < 21 * MIB);
     assert_eq!(soft.stats().failures, 0);
