@@ -176,7 +176,10 @@ fn references_are_used_by_threads_while_cycles_are_marked() {
         std::thread::scope(|s| {
             s.spawn(|| {
                 let mut m = heap.attach(StackScan::None).unwrap();
-                while heap.stats().cycles < 12 || (chaos && heap.stats().failures < 3) {
+                let is_enough = |stats: palimpsest::Stats| {
+                    stats.cycles >= 12 && (!chaos || stats.failures >= 3) && stats.weak_refs_cleared > 0
+                };
+                while !is_enough(heap.stats()) {
                     m.collect();
                 }
                 done.store(true, Relaxed);
