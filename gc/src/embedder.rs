@@ -2,6 +2,7 @@
 //! [`Mutator`](crate::Mutator).
 
 use crate::kind::Layout;
+use crate::mark::{Frozen, Tracer};
 use palimpsest_runtime::Address;
 
 /// The language's side of the collector: how references look in its words.
@@ -28,6 +29,21 @@ pub unsafe trait Embedder: Send + Sync + 'static {
     fn layout(&self, header: u64) -> Layout {
         let _ = header;
         Layout::words()
+    }
+
+    /// Finds the references of an object whose layout is [`Layout::native`] of this number, and tells the tracer each.
+    ///
+    /// The object's bytes are frozen: they are what they were at the snapshot. So is memory outside of the heap, a `Vec` that the
+    /// object owns, say: in a worker it is what it was at the fork, and where there is none, the world is stopped. This holds
+    /// for memory that attached threads write to between safepoints, and nobody else does. Code that walks ordinary collections
+    /// is therefore right without a lock and without a barrier, while the program goes on changing them. But no page tells of
+    /// what is written there: an object with references in such memory is registered
+    /// ([`Mutator::register_external`](crate::Mutator::register_external)), or a cycle of the young loses them.
+    ///
+    /// Besides what holds for all methods: it writes to nothing, and looks at [`Tracer::goes_on`] every thousand references or so
+    /// where there may be many. By default it finds none.
+    fn trace(&self, id: u16, object: &Frozen<'_>, tracer: &mut Tracer<'_>) {
+        let _ = (id, object, tracer);
     }
 }
 

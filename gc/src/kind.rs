@@ -22,6 +22,11 @@ impl Kind {
     /// How many layouts without a header a heap can have.
     pub const LAYOUTS: usize = (Self::MASK - Self::FIRST_LAYOUT + 1) as usize;
 
+    /// As a number from 1 to 15: how it stands in the metadata ([`InlineAlloc`](crate::InlineAlloc)).
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+
     /// The kind of objects with the heap's `k`th layout.
     pub(crate) const fn of_layout(k: usize) -> Self {
         assert!(k < Self::LAYOUTS);
@@ -45,13 +50,16 @@ impl Kind {
     }
 }
 
-/// Which words of an object are references. Each goes through [`Embedder::decode`](crate::Embedder::decode).
+/// Which words of an object are references. Each goes through [`Embedder::decode`](crate::Embedder::decode). Or that the embedder
+/// finds them itself.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct Layout {
     /// Bit `i` is set if word `i` is a reference.
     mask: u64,
     /// All words from this one on are references; [`Layout::NO_TAIL`] for none.
     tail: u16,
+    /// The number that the embedder's trace function is told. There are no mask and no tail then.
+    native: Option<u16>,
 }
 
 impl Layout {
@@ -59,25 +67,30 @@ impl Layout {
 
     /// No references.
     pub const fn leaf() -> Self {
-        Self { mask: 0, tail: Self::NO_TAIL }
+        Self { mask: 0, tail: Self::NO_TAIL, native: None }
     }
 
     /// All words.
     pub const fn words() -> Self {
-        Self { mask: 0, tail: 0 }
+        Self { tail: 0, ..Self::leaf() }
+    }
+
+    /// What the embedder's own code finds: [`Embedder::trace`](crate::Embedder::trace) is called for the object, with this number.
+    pub const fn native(id: u16) -> Self {
+        Self { native: Some(id), ..Self::leaf() }
     }
 
     /// The words whose bits are set, of the first 64.
     pub const fn mask(bits: u64) -> Self {
-        Self { mask: bits, tail: Self::NO_TAIL }
+        Self { mask: bits, ..Self::leaf() }
     }
 
     /// Besides, all words from `from_word` on.
     ///
     /// # Panics
-    /// If `from_word` is 65535.
+    /// If `from_word` is 65535, or for a [`Layout::native`].
     pub const fn with_tail(self, from_word: u16) -> Self {
-        assert!(from_word != Self::NO_TAIL);
+        assert!(from_word != Self::NO_TAIL && self.native.is_none());
         Self { tail: from_word, ..self }
     }
 
@@ -99,13 +112,25 @@ impl Layout {
         if self.tail == Self::NO_TAIL { None } else { Some(self.tail as usize) }
     }
 
-    /// As numbers, for a table that is read without a lock. All zero is a layout without references.
-    pub(crate) const fn pack(self) -> [u64; 2] {
-        [self.mask, !self.tail as u64]
+    /// The number that the embedder's trace function is told, where that finds the references.
+    #[inline(always)]
+    pub(crate) const fn native_id(self) -> Option<u16> {
+        self.native
     }
 
+    /// As numbers, for a table that is read without a lock. All zero is a layout without references.
+    pub(crate) const fn pack(self) -> [u64; 2] {
+        let native = match self.native {
+            Some(id) => 1 << 32 | (id as u64) << 16,
+            None => 0,
+        };
+        [self.mask, native | !self.tail as u64]
+    }
+
+    #[inline(always)]
     pub(crate) const fn unpack(packed: [u64; 2]) -> Self {
-        Self { mask: packed[0], tail: !(packed[1] as u16) }
+        let native = if packed[1] >> 32 != 0 { Some((packed[1] >> 16) as u16) } else { None };
+        Self { mask: packed[0], tail: !(packed[1] as u16), native }
     }
 }
 
@@ -123,6 +148,10 @@ mod tests {
         assert_eq!(Layout::unpack(layout.pack()), layout);
         assert_eq!((layout.bits(), layout.tail()), (0b011, Some(3)));
         assert_eq!(Layout::unpack([0, 0]), Layout::leaf());
+        for id in [0, 1, u16::MAX] {
+            let native = Layout::unpack(Layout::native(id).pack());
+            assert_eq!((native.native_id(), native.bits(), native.tail()), (Some(id), 0, None));
+        }
         assert_eq!((Layout::words().bits(), Layout::words().tail()), (0, Some(0)));
     }
 }

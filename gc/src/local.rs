@@ -38,6 +38,16 @@ impl Run {
         *self = Self { cursor: start, limit: if slow { start } else { end }, end, start, block: Some(taken) };
     }
 
+    /// From here on every allocation takes the slow path, until [`Run::open`].
+    pub(crate) fn close(&mut self) {
+        self.limit = self.cursor;
+    }
+
+    /// Lets the fast path allocate again.
+    pub(crate) fn open(&mut self) {
+        self.limit = self.end;
+    }
+
     /// Moves on to another run of the same block.
     pub(crate) fn move_to(&mut self, start: usize, end: usize, slow: bool) {
         if let Some(taken) = self.block {
@@ -81,6 +91,11 @@ impl Local {
     #[inline(always)]
     pub(crate) fn colour(&self) -> Colour {
         self.colour
+    }
+
+    /// Where it is.
+    pub(crate) fn colour_address(&self) -> *const u8 {
+        (&raw const self.colour).cast()
     }
 
     pub(crate) fn set_colour(&mut self, colour: Colour) {

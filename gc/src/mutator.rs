@@ -49,6 +49,24 @@ pub enum StackScan {
     None,
 }
 
+/// How a thread stands to the heap.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Place {
+    /// It allocates, and its safepoints are safepoints.
+    Inside,
+    /// It allocates, and nothing that it does is a safepoint.
+    Pinned,
+    /// It has stepped out.
+    Outside,
+}
+
+/// Whether an allocation may wait, for the world or for a cycle.
+#[derive(Copy, Clone, PartialEq, Eq)]
+enum Patience {
+    Waits,
+    Never,
+}
+
 /// An attached thread. Dropping it detaches the thread.
 pub struct Mutator<E: Embedder> {
     heap: Heap<E>,
@@ -64,6 +82,7 @@ pub struct Mutator<E: Embedder> {
     pub(crate) claims: u64,
     /// The last cycle that the stress mode asked for.
     stress: Option<Ticket>,
+    place: Place,
     /// Bound to its thread.
     not_send: PhantomData<*mut ()>,
 }
@@ -102,7 +121,7 @@ impl<E: Embedder> Mutator<E> {
         }
         let (base, metadata) = (core.geometry.base, core.metadata.as_ptr());
         let claim = Claim::Ordinary;
-        Ok(Self { state, local, base, metadata, claim, claims: 0, stress: None, not_send: PhantomData, heap })
+        Ok(Self { state, local, base, metadata, claim, claims: 0, stress: None, place: Place::Inside, not_send: PhantomData, heap })
     }
 
     /// The heap this thread is attached to.
@@ -134,7 +153,7 @@ impl<E: Embedder> Mutator<E> {
     #[inline(always)]
     pub fn alloc(&mut self, kind: Kind, bytes: usize) -> Result<NonNull<u8>, OutOfMemory> {
         if bytes > SMALL_MAX {
-            return self.alloc_large(kind, bytes, true);
+            return self.alloc_large(kind, bytes, true, Patience::Waits);
         }
         // SAFETY: zeroed at once, before the next safepoint.
         let object = unsafe { self.alloc_uninit(kind, bytes) }?;
@@ -152,15 +171,46 @@ impl<E: Embedder> Mutator<E> {
     /// Before this thread's next safepoint, every word that the kind says may be a reference has been written.
     #[inline(always)]
     pub unsafe fn alloc_uninit(&mut self, kind: Kind, bytes: usize) -> Result<NonNull<u8>, OutOfMemory> {
+        if self.core().registry.stop_wanted() {
+            return self.alloc_slow(kind, bytes, Patience::Waits);
+        }
+        match self.alloc_fast(kind, bytes) {
+            Some(object) => Ok(object),
+            None => self.alloc_slow(kind, bytes, Patience::Waits),
+        }
+    }
+
+    /// The same without a safepoint: references that only this thread's stack holds stay good. For code that cannot say at every
+    /// allocation where its references are; it does so at a safepoint of its own choice, often enough
+    /// ([`Mutator::poll`], [`Mutator::collect`]), since a cycle waits for that.
+    ///
+    /// # Errors
+    /// [`OutOfMemory`] as soon as there is no room: no cycle is waited for.
+    ///
+    /// # Safety
+    /// As for [`Mutator::alloc_uninit`].
+    #[inline(always)]
+    pub unsafe fn alloc_no_safepoint(
+        &mut self,
+        kind: Kind,
+        bytes: usize,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        match self.alloc_fast(kind, bytes) {
+            Some(object) => Ok(object),
+            None => self.alloc_slow(kind, bytes, Patience::Never),
+        }
+    }
+
+    #[inline(always)]
+    fn alloc_fast(&mut self, kind: Kind, bytes: usize) -> Option<NonNull<u8>> {
         let size = Granules::for_bytes(bytes);
-        let stop = self.core().registry.stop_wanted();
         let local = self.local();
         let colour = local.colour();
         let run = &mut local.runs(kind == Kind::LEAF).main;
         let at = run.cursor;
         // Not `at + size <= limit`, which could overflow; large objects never fit.
-        if bytes > SMALL_MAX || run.limit - at < size.bytes() || stop {
-            return self.alloc_slow(kind, bytes);
+        if bytes > SMALL_MAX || run.limit - at < size.bytes() {
+            return None;
         }
         run.cursor = at + size.bytes();
         // What `Metadata::record` does, without looking for the table's bounds again.
@@ -178,21 +228,112 @@ impl<E: Embedder> Mutator<E> {
         }
         clear_pad(at, bytes);
         // SAFETY: an address in the heap is not null.
-        Ok(unsafe { NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut(at)) })
+        Some(unsafe { NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut(at)) })
     }
 
     /// A safepoint: a load and a branch when nothing is to do.
     #[inline(always)]
     pub fn poll(&mut self) {
         if self.core().registry.stop_wanted() {
+            self.park();
+        }
+    }
+
+    #[cold]
+    fn park(&mut self) {
+        self.must_be_in("Mutator::poll");
+        if self.place == Place::Inside {
             self.core().registry.park(&self.state);
         }
+    }
+
+    /// The thread has not stepped out.
+    fn must_be_in(&self, operation: &str) {
+        let is_in = self.place != Place::Outside;
+        assert!(is_in, "{operation} after Mutator::step_out: the thread has to step in first");
+    }
+
+    /// The thread may wait for a cycle.
+    fn must_be_able_to_wait(&self, operation: &str) {
+        self.must_be_in(operation);
+        let waits = self.place != Place::Pinned;
+        assert!(waits, "{operation} after Mutator::step_in_pinned: a cycle would wait for this thread, and this thread for it");
+    }
+
+    /// As [`Mutator::blocking`], without a closure: from here to [`Mutator::step_in`] the thread does not touch the heap, and the
+    /// collector does not wait for it. Other heaps that the thread is attached to are none the wiser.
+    ///
+    /// # Panics
+    /// If the thread's stack is scanned: what is on it could not be told meanwhile. In a thread that has stepped out. So does, in
+    /// one, whatever allocates or waits.
+    pub fn step_out(&mut self) {
+        self.must_be_in("Mutator::step_out");
+        assert!(!self.state.scans_stack(), "Mutator::step_out in a thread whose stack is scanned; use Mutator::blocking");
+        for (run, _) in self.local().all_runs() {
+            run.close();
+        }
+        self.place = Place::Outside;
+        self.core().registry.step_out(&self.state);
+    }
+
+    /// Ends what [`Mutator::step_out`] began. Waits while the world is stopped; other heaps that the thread is attached to see it
+    /// run meanwhile, so a thread steps in where it holds up nobody.
+    ///
+    /// # Panics
+    /// If the thread has not stepped out.
+    pub fn step_in(&mut self) {
+        self.enter(Place::Inside);
+    }
+
+    /// The same; and from here to the next [`Mutator::step_out`] nothing that the thread does is a safepoint: no allocation, no poll,
+    /// no `fork`, no waiting in another heap. Allocations fail where they would otherwise wait for a cycle. A cycle that is due waits until the thread
+    /// has stepped out.
+    ///
+    /// For interfaces that promise that references are good for a while, without anybody saying where they are.
+    ///
+    /// # Panics
+    /// If the thread has not stepped out. [`Mutator::collect`] does, and so does [`Mutator::blocking`], in a thread that is pinned.
+    pub fn step_in_pinned(&mut self) {
+        self.enter(Place::Pinned);
+    }
+
+    fn enter(&mut self, place: Place) {
+        let is_out = self.place == Place::Outside;
+        assert!(is_out, "Mutator::step_in without Mutator::step_out");
+        self.heap.look_around("Mutator::step_in");
+        self.core().registry.step_in(&self.state, place == Place::Pinned);
+        self.place = place;
+        if self.core().options.stress.is_none() {
+            for (run, _) in self.local().all_runs() {
+                run.open();
+            }
+        }
+    }
+
+    /// The words of the allocation fast path, for compilers that put it into their code.
+    pub fn inline_alloc(&self, leaf: bool) -> InlineAlloc {
+        // SAFETY: made by `attach`, freed by `drop`. References to its parts are made only while this is called.
+        let local = unsafe { &mut *self.local };
+        let colour = local.colour_address();
+        let run = &mut local.runs(leaf).main;
+        InlineAlloc {
+            cursor: &raw mut run.cursor,
+            limit: &raw const run.limit,
+            colour,
+            metadata: self.metadata.cast_mut().cast::<u8>().wrapping_sub(self.base / GRANULE),
+        }
+    }
+
+    /// The word that a safepoint looks at: 32 bits. Above 0, the thread calls [`Mutator::poll`]. Valid as long as the heap is.
+    pub fn poll_address(&self) -> *const u32 {
+        self.core().registry.stop_word().as_ptr()
     }
 
     /// Runs `f`, which does not touch the heap, without the collector having to wait for it: for system calls, native code
     /// and locks. A safepoint before and after. References that only `f` holds, in what it captures or returns, are no roots
     /// meanwhile.
     pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        self.must_be_able_to_wait("Mutator::blocking");
         self.core().registry.blocking(&self.state, f)
     }
 
@@ -249,6 +390,7 @@ impl<E: Embedder> Mutator<E> {
         reason: Reason,
         last: impl Fn(&Ledger) -> Option<CycleRecord>,
     ) -> CycleRecord {
+        self.must_be_able_to_wait("Mutator::collect");
         loop {
             let ticket = self.core().mailbox.request(wanted, reason);
             self.wait(ticket);
@@ -287,13 +429,16 @@ impl<E: Embedder> Mutator<E> {
 
     #[cold]
     #[inline(never)]
-    fn alloc_slow(&mut self, kind: Kind, bytes: usize) -> Result<NonNull<u8>, OutOfMemory> {
-        self.heap.look_around("Mutator::alloc");
-        self.poll();
-        self.stress();
+    fn alloc_slow(
+        &mut self,
+        kind: Kind,
+        bytes: usize,
+        patience: Patience,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
         if bytes > SMALL_MAX {
-            return self.alloc_large(kind, bytes, false);
+            return self.alloc_large(kind, bytes, false, patience);
         }
+        let patience = self.begin_slowly(patience);
         let (size, leaf) = (Granules::for_bytes(bytes), kind == Kind::LEAF);
         let mut shortage = Shortage::default();
         loop {
@@ -307,9 +452,33 @@ impl<E: Embedder> Mutator<E> {
                     unsafe { NonNull::new_unchecked(p) }
                 });
             }
-            if !self.refill(leaf, size) {
-                self.make_room(&mut shortage, Bytes(bytes))?;
+            if !self.refill(leaf, size, patience) {
+                self.make_room_for(&mut shortage, bytes, patience)?;
             }
+        }
+    }
+
+    /// What an allocation begins with that is not the fast path; whether this one may wait.
+    fn begin_slowly(&mut self, patience: Patience) -> Patience {
+        self.must_be_in("Mutator::alloc");
+        self.heap.look_around("Mutator::alloc");
+        let patience = if self.place == Place::Pinned { Patience::Never } else { patience };
+        if patience == Patience::Waits {
+            self.poll();
+        }
+        self.stress(patience);
+        patience
+    }
+
+    fn make_room_for(
+        &mut self,
+        shortage: &mut Shortage,
+        bytes: usize,
+        patience: Patience,
+    ) -> Result<(), OutOfMemory> {
+        match patience {
+            Patience::Waits => self.make_room(shortage, Bytes(bytes)),
+            Patience::Never => Err(self.out_of_memory(Bytes(bytes))),
         }
     }
 
@@ -332,7 +501,7 @@ impl<E: Embedder> Mutator<E> {
     }
 
     /// Gets a run with room for an object of this size. `false`: the limit is reached.
-    fn refill(&mut self, leaf: bool, size: Granules) -> bool {
+    fn refill(&mut self, leaf: bool, size: Granules, patience: Patience) -> bool {
         let slow = self.core().options.stress.is_some();
         if size.bytes() > MEDIUM {
             let Some(taken) = self.acquire_empty(leaf) else { return false };
@@ -364,7 +533,9 @@ impl<E: Embedder> Mutator<E> {
         }
         loop {
             // There may be thousands of blocks without a hole that is large enough. This thread has no run now.
-            self.poll();
+            if patience == Patience::Waits {
+                self.poll();
+            }
             let Some(taken) = self.acquire(leaf) else { return false };
             self.count_claim();
             let (start, end) = (taken.block.granule(), taken.block.granule() + BLOCK_GRANULES);
@@ -443,10 +614,14 @@ impl<E: Embedder> Mutator<E> {
     /// An object that has blocks for itself.
     #[cold]
     #[inline(never)]
-    fn alloc_large(&mut self, kind: Kind, bytes: usize, zeroed: bool) -> Result<NonNull<u8>, OutOfMemory> {
-        self.heap.look_around("Mutator::alloc");
-        self.poll();
-        self.stress();
+    fn alloc_large(
+        &mut self,
+        kind: Kind,
+        bytes: usize,
+        zeroed: bool,
+        patience: Patience,
+    ) -> Result<NonNull<u8>, OutOfMemory> {
+        let patience = self.begin_slowly(patience);
         let leaf = kind == Kind::LEAF;
         let core = self.heap.core().clone();
         // Sizes that would overflow the arithmetic below are far beyond any limit.
@@ -489,22 +664,54 @@ impl<E: Embedder> Mutator<E> {
             }
             // What is dead among small objects may make up the run that is missing.
             core.finish_sweep();
-            self.make_room(&mut shortage, Bytes(bytes))?;
+            self.make_room_for(&mut shortage, bytes, patience)?;
         }
     }
 
     /// In the stress mode: asks for a cycle every so many allocations, one at a time, and goes on while it is at work.
-    fn stress(&mut self) {
+    fn stress(&mut self, patience: Patience) {
         let Some(every) = self.core().options.stress else { return };
         if self.core().stress_left.fetch_sub(1, Relaxed) != 1 {
             return;
         }
         self.core().stress_left.store(every as usize, Relaxed);
-        if let Some(last) = self.stress.take() {
+        if let Some(last) = self.stress.take().filter(|_| patience == Patience::Waits) {
             self.wait(last);
         }
         self.stress = Some(self.core().mailbox.request(Wanted::Any, Reason::Stress));
     }
+}
+
+/// Where the words of a thread's allocation fast path are, for a compiler that puts it into its code. They stay where they are until
+/// the thread detaches. Another thread's are not touched.
+///
+/// To allocate a small object ([`SMALL_MAX`](crate::SMALL_MAX)) of `n` granules ([`GRANULE`](crate::GRANULE)) and kind `k` in the
+/// space that this was asked for, between two safepoints:
+///
+/// 1. Load `at` from `cursor`. If the difference between what is at `limit` and `at` is less than `16 * n` bytes, call
+///    [`Mutator::alloc_uninit`].
+/// 2. Store `at + 16 * n` to `cursor`.
+/// 3. Store metadata: the byte `k | colour` at `metadata + at / 16`, where `k` is [`Kind::number`] and `colour` the byte at `colour`. If
+///    `n` is 1, add [`InlineAlloc::END`] to it; otherwise store [`InlineAlloc::END`] at `metadata + at / 16 + n - 1`.
+/// 4. Before the next safepoint, write every word that may be a reference, also one that the size leaves over in the last granule.
+///
+/// Between the load and the last store is no safepoint. The three words change at safepoints, and so are loaded again after each. The stores
+/// are plain: the processor's order between them does not matter, since they are read in a stopped world, or after one.
+#[derive(Copy, Clone, Debug)]
+pub struct InlineAlloc {
+    /// Where the next object goes; 64 bits.
+    pub cursor: *mut usize,
+    /// No object reaches beyond; 64 bits.
+    pub limit: *const usize,
+    /// The colour of new objects; 8 bits.
+    pub colour: *const u8,
+    /// The metadata byte of the granule at address 0, if there were one.
+    pub metadata: *mut u8,
+}
+
+impl InlineAlloc {
+    /// The metadata byte, or part of it, of the granule in which an object ends.
+    pub const END: u8 = 0x80;
 }
 
 /// Clears the last word of an object whose size leaves it over: it is traced with the rest, and nobody else writes it.

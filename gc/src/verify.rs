@@ -8,7 +8,7 @@
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::kind::Kind;
-use crate::mark::{Live, Source};
+use crate::mark::{Frozen, Live, Source, Told, Tracer};
 use crate::roots::RootVisitor;
 use crate::space::BlockState;
 use crate::stats::CycleRecord;
@@ -167,6 +167,11 @@ impl<E: Embedder> Walk<'_, E> {
                 None if kind == Kind::HEADED => self.core.embedder.layout(words[0]),
                 None => crate::kind::Layout::words(),
             };
+            if let Some(id) = layout.native_id() {
+                let frozen = Frozen::new(object, words.len(), heap);
+                self.core.embedder.trace(id, &frozen, &mut Tracer::new(self));
+                continue;
+            }
             for (k, word) in words.into_iter().enumerate() {
                 if kind == Kind::CONSERVATIVE {
                     self.word(word);
@@ -177,6 +182,26 @@ impl<E: Embedder> Walk<'_, E> {
                 }
             }
         }
+    }
+}
+
+impl<E: Embedder> Told for Walk<'_, E> {
+    fn precise(&mut self, object: Address) {
+        RootVisitor::object(self, object);
+    }
+
+    fn coded(&mut self, word: u64) {
+        if let Some(object) = self.core.embedder.decode(word) {
+            RootVisitor::object(self, object);
+        }
+    }
+
+    fn conservative(&mut self, word: u64) {
+        RootVisitor::word(self, word);
+    }
+
+    fn goes_on(&mut self) -> bool {
+        true
     }
 }
 

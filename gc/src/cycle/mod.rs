@@ -274,6 +274,7 @@ unsafe fn mark_with<'a, E: Embedder, S: Source>(
     unsafe { roots.visit(&core.embedder, threads, marker) };
     if scope == Scope::Young {
         marker.visit_remembered();
+        roots.finalizers.visit_external(marker);
     }
     // SAFETY: as above.
     unsafe { weak::complete(core, roots, marker) };

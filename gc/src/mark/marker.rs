@@ -1,5 +1,6 @@
 //! One marker.
 
+use super::native::{Frozen, Told, Tracer};
 use super::packets::{PACKET, PacketIndex};
 use super::source::Source;
 use super::team::{Seat, Team};
@@ -195,7 +196,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     }
 
     /// Scans until nothing is left here or to be taken.
-    pub(super) fn work(&mut self) {
+    pub(crate) fn work(&mut self) {
         while !self.late
             && let Some(entry) = self.next_entry()
         {
@@ -448,9 +449,18 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         if let Some(head) = self.core.blocks.large_head(block) {
             let object = head.granule();
             if let Some(kind) = self.marked(self.core.metadata.get(object)) {
-                let words = (start - object) * 2;
                 self.tally.remembered += 1;
-                self.scan_part(object, kind, words, words + PAGE_SIZE / 8);
+                let layout = self.layout_at(object, kind);
+                if let Some(id) = layout.native_id() {
+                    // All of it, whatever part was written to: once.
+                    let first = object / PAGE_GRANULES;
+                    if self.core.remembered.next(first as u32) == Some(page) {
+                        self.scan_native(object, id);
+                    }
+                    return;
+                }
+                let words = (start - object) * 2;
+                self.scan_part(object, kind, layout, words, words + PAGE_SIZE / 8);
             }
             return;
         }
@@ -480,9 +490,15 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         }
     }
 
-    /// Scans those of an object's words that lie in a part of it.
-    fn scan_part(&mut self, granule: usize, kind: Kind, from: usize, to: usize) {
-        let layout = match kind {
+    /// Scans an old object, whether its pages were written to or not: it has references outside of the heap.
+    pub(crate) fn visit_external(&mut self, object: Address) {
+        if let Some(granule) = self.core.geometry.start_granule(object.as_usize()) {
+            self.visit_old(granule);
+        }
+    }
+
+    fn layout_at(&self, granule: usize, kind: Kind) -> Layout {
+        match kind {
             Kind::UNIFORM | Kind::CONSERVATIVE => Layout::words(),
             Kind::HEADED => {
                 let mut header = [0];
@@ -490,7 +506,11 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
                 self.core.embedder.layout(header[0])
             }
             kind => kind.layout().map_or(Layout::leaf(), |k| self.core.layout(k)),
-        };
+        }
+    }
+
+    /// Scans those of an object's words that lie in a part of it.
+    fn scan_part(&mut self, granule: usize, kind: Kind, layout: Layout, from: usize, to: usize) {
         let to = to.min(self.core.size_at(granule).0 * 2);
         let mut buffer = [0u64; BATCH];
         let mut at = from;
@@ -549,7 +569,17 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         }
         if let Some(from) = layout.tail() {
             self.scan_words(granule, from, true);
+        } else if let Some(id) = layout.native_id() {
+            self.scan_native(granule, id);
         }
+    }
+
+    /// Has the embedder find what an object refers to.
+    #[cold]
+    fn scan_native(&mut self, granule: usize, id: u16) {
+        let (core, source) = (self.core, self.source);
+        let object = Frozen::new(core.geometry.address(granule), core.size_at(granule).0 * 2, source);
+        core.embedder.trace(id, &object, &mut Tracer::new(self));
     }
 
     #[cold]
@@ -618,6 +648,31 @@ impl<E: Embedder, S: Source> RootVisitor for Marker<'_, E, S> {
         if let Some(granule) = self.core.find_object(word as usize) {
             self.discover_granule(granule);
         }
+    }
+}
+
+impl<E: Embedder, S: Source> Told for Marker<'_, E, S> {
+    fn precise(&mut self, object: Address) {
+        self.scanned += 1;
+        if self.scanned.is_multiple_of(LOOK) {
+            self.look_up();
+        }
+        self.discover(object);
+    }
+
+    fn coded(&mut self, word: u64) {
+        if let Some(object) = self.core.embedder.decode(word) {
+            self.precise(object);
+        }
+    }
+
+    fn conservative(&mut self, word: u64) {
+        RootVisitor::word(self, word);
+    }
+
+    fn goes_on(&mut self) -> bool {
+        self.now_and_then();
+        !self.late
     }
 }
 

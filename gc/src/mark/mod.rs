@@ -12,12 +12,15 @@
 
 mod attend;
 mod marker;
+mod native;
 mod packets;
 mod share;
 mod source;
 pub(crate) mod team;
 
 pub(crate) use marker::{Marker, Tally};
+pub(crate) use native::Told;
+pub use native::{Frozen, Tracer};
 pub(crate) use packets::{PACKET_BYTES, Packets};
 pub(crate) use source::{Live, Source};
 pub(crate) use team::Team;

@@ -47,6 +47,8 @@ struct Registration {
     object: Address,
     token: u64,
     serial: u64,
+    /// Whether the object has references outside of the heap.
+    external: bool,
 }
 
 /// A registration for finalization, to take it back by ([`Mutator::unregister_finalizer`]).
@@ -67,7 +69,12 @@ pub(crate) struct Finalizers {
 }
 
 impl Finalizers {
-    fn register(&mut self, object: Address, token: u64) -> Result<Finalizer, TryReserveError> {
+    fn register(
+        &mut self,
+        object: Address,
+        token: u64,
+        external: bool,
+    ) -> Result<Finalizer, TryReserveError> {
         self.queue.try_reserve(self.registered + 1)?;
         if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
             let mut chunk = Vec::new();
@@ -77,7 +84,7 @@ impl Finalizers {
         }
         let serial = self.next;
         if let Some(last) = self.chunks.last_mut() {
-            last.push(Registration { object, token, serial });
+            last.push(Registration { object, token, serial, external });
         }
         self.next += 1;
         self.registered += 1;
@@ -103,6 +110,23 @@ impl Finalizers {
     /// Passes on the objects in the queue.
     pub(crate) fn visit_queue(&self, mut visit: impl FnMut(Address)) {
         self.queue.iter().for_each(|(object, _)| visit(*object));
+    }
+
+    /// For a cycle of the young: scans the old objects among those registered that have references outside of the heap, where no
+    /// page tells of writes. Of one in the queue nothing is left to find: the cycle that queued it has marked what it refers to,
+    /// and nobody has had it since.
+    pub(crate) fn visit_external<E: Embedder, S: Source>(&self, marker: &mut Marker<'_, E, S>) {
+        for chunk in &self.chunks {
+            for registration in chunk.iter().filter(|r| r.external) {
+                if marker.is_late() {
+                    return;
+                }
+                marker.visit_external(registration.object);
+                // Packets hold what one object refers to, and what that reaches.
+                marker.work();
+            }
+            marker.now_and_then();
+        }
     }
 
     /// After the decision: discovers the registered objects that are not marked. Runs in a worker, or in the stopped world:
@@ -269,10 +293,30 @@ impl<E: Embedder> Mutator<E> {
     /// # Panics
     /// If `object` is not the address of an object of this heap.
     pub fn register_finalizer(&mut self, object: Address, token: u64) -> Result<Finalizer, OutOfMemory> {
+        self.register(object, token, false)
+    }
+
+    /// The same for an object that has references outside of the heap, in a `Vec` that it owns, say, where its native layout
+    /// ([`Embedder::trace`]) finds them. No page tells of what is written there, so every cycle of the young traces the object,
+    /// for as long as it is registered.
+    ///
+    /// It is registered before the first safepoint at which it has such a reference to an object; and, if it is kept when it has been
+    /// taken from the queue, again before the next one.
+    ///
+    /// # Errors
+    /// Where there is no memory for it.
+    ///
+    /// # Panics
+    /// If `object` is not the address of an object of this heap.
+    pub fn register_external(&mut self, object: Address, token: u64) -> Result<Finalizer, OutOfMemory> {
+        self.register(object, token, true)
+    }
+
+    fn register(&mut self, object: Address, token: u64, external: bool) -> Result<Finalizer, OutOfMemory> {
         let core = self.heap().core();
         core.must_be_ours("Mutator::register_finalizer");
         core.must_be_object(object);
-        let registered = core.roots.lock().finalizers.register(object, token);
+        let registered = core.roots.lock().finalizers.register(object, token, external);
         registered.map_err(|_| core.no_memory_for(Bytes(CHUNK * size_of::<Registration>())))
     }
 
@@ -357,9 +401,9 @@ mod tests {
     #[test]
     fn what_is_due_is_queued_in_order_and_the_rest_can_be_taken_back() {
         let mut finalizers = Finalizers::default();
-        let all: Vec<_> = (0..10_000).map(|k| finalizers.register(object(k), k).unwrap()).collect();
+        let all: Vec<_> = (0..10_000).map(|k| finalizers.register(object(k), k, false).unwrap()).collect();
         finalizers.begin_marking();
-        let late = finalizers.register(object(0), 10_000).unwrap();
+        let late = finalizers.register(object(0), 10_000, false).unwrap();
         let room = finalizers.queue.capacity();
         assert_eq!(queue(&mut finalizers, |o| o != object(9) && o.as_usize() % 32 == 16), 5_000);
         assert_eq!(finalizers.queue.capacity(), room, "queueing takes no memory");

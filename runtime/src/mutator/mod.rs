@@ -5,10 +5,14 @@
 //! ```text
 //!   Running ──poll sees the stop──▶ Parked ──the world resumes──▶ Running
 //!      │                                                              ▲
-//!      └──enters a blocking region──▶ Blocked ──leaves it, no stop────┘
+//!      ├──enters a blocking region──▶ Blocked ──leaves it, no stop────┘
+//!      │                                 ▲ │
+//!      └──pins──▶ Pinned ──steps out─────┘ └──steps in, pinned──▶ Pinned
 //! ```
 //!
-//! To stop the world the collector raises the stop word and waits until no thread is `Running`. A thread that parks or
+//! A `Pinned` thread runs, and nothing that it does is a safepoint: not in this heap, nor in another one that it waits for.
+//!
+//! To stop the world the collector raises the stop word and waits until no thread is `Running` or `Pinned`. A thread that parks or
 //! blocks has written its registers to its stack and noted where its stack ends, so that a scan sees every
 //! reference it holds. A thread that leaves a blocking region while the world is stopped waits until it goes on.
 //!
@@ -27,6 +31,12 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::Seq
 const RUNNING: u32 = 0;
 const PARKED: u32 = 1;
 const BLOCKED: u32 = 2;
+const PINNED: u32 = 3;
+
+/// Whether the world has to wait for a thread in this state.
+const fn runs(state: u32) -> bool {
+    matches!(state, RUNNING | PINNED)
+}
 
 /// Rounds of spinning before a thread sleeps.
 const SPINS: u32 = 200;
@@ -68,6 +78,11 @@ impl MutatorState {
         }
     }
 
+    /// Whether the thread's stack is scanned.
+    pub fn scans_stack(&self) -> bool {
+        self.stack_base.is_some()
+    }
+
     /// The part of the stack to scan, lowest address first. Meaningful while the thread is stopped.
     pub fn stack(&self) -> Option<(Address, Address)> {
         let top = Address::new(self.stack_top.load(SeqCst));
@@ -95,8 +110,35 @@ impl Registry {
         self.stopped(own, BLOCKED, f)
     }
 
-    /// Runs `f` with the calling thread stopped, as far as this heap and all others that it is attached to are concerned:
-    /// two threads that waited for two heaps, each running as the other heap sees it, would wait for ever.
+    /// From here to [`Registry::step_in`] the calling thread does not touch the heap and does not delay a stop of the world. Its
+    /// stack is not scanned meanwhile. Other heaps that it is attached to are none the wiser.
+    pub fn step_out(&self, own: &MutatorState) {
+        if !self.is_lost() {
+            own.stack_top.store(0, SeqCst);
+            self.leave_running(own, BLOCKED);
+        }
+    }
+
+    /// Ends what [`Registry::step_out`] began, once the world goes on. If `pinned`, nothing that the thread does is a safepoint
+    /// until it steps out again.
+    ///
+    /// Other heaps that the thread is attached to see it run while it waits.
+    pub fn step_in(&self, own: &MutatorState, pinned: bool) {
+        let (goal, mut goes_on) = (if pinned { PINNED } else { RUNNING }, false);
+        while !goes_on {
+            self.wait_for_world();
+            own.state.store(goal, SeqCst);
+            // Dekker: the collector raised `stop` before it looked at our state.
+            goes_on = self.stop.load(SeqCst) == 0 || self.is_lost();
+            if !goes_on {
+                self.leave_running(own, BLOCKED);
+            }
+        }
+    }
+
+    /// Runs `f` with the calling thread stopped, as far as this heap and all others that it runs in are concerned: two threads
+    /// that waited for two heaps, each running as the other heap sees it, would wait for ever. In heaps that it is pinned in it
+    /// goes on running, and where it is blocked already it stays so.
     fn stopped<R>(&self, own: &MutatorState, state: u32, f: impl FnOnce() -> R) -> R {
         /// Comes back also when `f` unwinds.
         struct Return(Attachments);
@@ -109,7 +151,8 @@ impl Registry {
             return f();
         }
         stack::with_registers_on_stack(|top| {
-            let all = Attachment::all_with(Attachment { registry: self, state: own });
+            let mut all = Attachment::all_with(Attachment { registry: self, state: own });
+            all.retain(|attachment| attachment.get().1.state.load(SeqCst) == RUNNING);
             for attachment in all.iter() {
                 let (registry, attached) = attachment.get();
                 attached.stack_top.store(top.as_usize(), SeqCst);
@@ -278,6 +321,24 @@ const FEW: usize = 4;
 enum Attachments {
     Few([Attachment; FEW], usize),
     Many(Vec<Attachment>),
+}
+
+impl Attachments {
+    fn retain(&mut self, keep: impl Fn(&Attachment) -> bool) {
+        match self {
+            Attachments::Few(few, len) => {
+                let mut kept = 0;
+                for at in 0..*len {
+                    if keep(&few[at]) {
+                        few[kept] = few[at];
+                        kept += 1;
+                    }
+                }
+                *len = kept;
+            }
+            Attachments::Many(many) => many.retain(keep),
+        }
+    }
 }
 
 impl std::ops::Deref for Attachments {

@@ -1,6 +1,6 @@
 //! The attached threads of one heap.
 
-use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, RUNNING, SPINS};
+use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, SPINS, runs};
 use crate::error::Error;
 use crate::sys::generation::Home;
 use crate::sys::lock::{HoldAcrossFork, Mutex, MutexGuard};
@@ -128,6 +128,11 @@ impl Registry {
         self.threads.lock().len()
     }
 
+    /// The word that a safepoint looks at: above 0, the thread is to park.
+    pub fn stop_word(&self) -> &AtomicU32 {
+        &self.stop
+    }
+
     /// Whether no thread is attached.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -160,7 +165,7 @@ impl Registry {
             let mut spins = 0;
             loop {
                 let seen = self.arrivals.load(SeqCst);
-                if thread.state.load(SeqCst) != RUNNING {
+                if !runs(thread.state.load(SeqCst)) {
                     break;
                 }
                 let waited = clock::monotonic_ns() - start;
