@@ -121,7 +121,18 @@ impl<E: Embedder> Mutator<E> {
         }
         let (base, metadata) = (core.geometry.base, core.metadata.as_ptr());
         let claim = Claim::Ordinary;
-        Ok(Self { state, local, base, metadata, claim, claims: 0, stress: None, place: Place::Inside, not_send: PhantomData, heap })
+        Ok(Self {
+            state,
+            local,
+            base,
+            metadata,
+            claim,
+            claims: 0,
+            stress: None,
+            place: Place::Inside,
+            not_send: PhantomData,
+            heap,
+        })
     }
 
     /// The heap this thread is attached to.
@@ -257,7 +268,10 @@ impl<E: Embedder> Mutator<E> {
     fn must_be_able_to_wait(&self, operation: &str) {
         self.must_be_in(operation);
         let waits = self.place != Place::Pinned;
-        assert!(waits, "{operation} after Mutator::step_in_pinned: a cycle would wait for this thread, and this thread for it");
+        assert!(
+            waits,
+            "{operation} after Mutator::step_in_pinned: a cycle would wait for this thread, and this thread for it"
+        );
     }
 
     /// As [`Mutator::blocking`], without a closure: from here to [`Mutator::step_in`] the thread does not touch the heap, and the
@@ -268,7 +282,10 @@ impl<E: Embedder> Mutator<E> {
     /// one, whatever allocates or waits.
     pub fn step_out(&mut self) {
         self.must_be_in("Mutator::step_out");
-        assert!(!self.state.scans_stack(), "Mutator::step_out in a thread whose stack is scanned; use Mutator::blocking");
+        assert!(
+            !self.state.scans_stack(),
+            "Mutator::step_out in a thread whose stack is scanned; use Mutator::blocking"
+        );
         for (run, _) in self.local().all_runs() {
             run.close();
         }

@@ -29,7 +29,8 @@ fn check_list(mut at: *mut Node, nodes: u64) {
 
 fn refuses(what: &str, f: impl FnOnce()) {
     let payload = catch_unwind(AssertUnwindSafe(f)).expect_err("it was not refused");
-    let message = payload.downcast_ref::<String>().map_or("", String::as_str);
+    let message = payload.downcast_ref::<String>().map(String::as_str);
+    let message = message.or(payload.downcast_ref::<&str>().copied()).unwrap_or_default();
     assert!(message.contains(what), "{message}");
 }
 
