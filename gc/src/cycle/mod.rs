@@ -127,7 +127,8 @@ impl<E: Embedder> Collector<E> {
         core.remembered.clear();
         record.finalizers_taken = core.weak.waiting.take_lately();
         // As the mutators saw it, with the time it took to wake them.
-        record.pause_ms = record.pause_ms.max(ms(core.registry.longest_wait()));
+        let pause_ms = record.pause_ms.max(ms(core.registry.longest_wait()));
+        record.wake_ms = pause_ms - std::mem::replace(&mut record.pause_ms, pause_ms);
         record.used_bytes = core.used().0 as u64;
         match marking {
             Marking::Complete(tally) => {

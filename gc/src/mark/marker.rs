@@ -1,82 +1,28 @@
-//! One marker.
+//! One marker: its queues, and what goes through them.
 
-use super::native::{Frozen, Told, Tracer};
 use super::packets::{PACKET, PacketIndex};
 use super::source::Source;
+use super::tally::Tally;
 use super::team::{Seat, Team};
 use crate::core::Core;
 use crate::embedder::Embedder;
-use crate::kind::{Kind, Layout};
-use crate::metadata::{Living, Meta};
+use crate::kind::Kind;
+use crate::metadata::Living;
 use crate::roots::RootVisitor;
-use crate::space::BlockState;
-use crate::unit::{BLOCK_GRANULES, BlockIndex, GRANULE, Granules, SMALL_MAX};
 use crate::weak::Pending;
+use palimpsest_runtime::Address;
 use palimpsest_runtime::sys::clock;
 use palimpsest_runtime::worker::Member;
-use palimpsest_runtime::{Address, PAGE_SIZE, PageIndex};
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Entries in each of the two queues: enough to cover a miss of the last cache, few enough to stay in the first.
 pub(super) const AHEAD: usize = 16;
 
-/// Words that are loaded at a time.
-const BATCH: usize = 64;
-
-/// Granules of a large object that are scanned before others get their turn. No small object is longer: where a piece
-/// belongs to can only be told of large ones.
-const PIECE: Granules = Granules::for_bytes(SMALL_MAX);
-
 /// Objects scanned between two signs of life.
 const SIGN: u64 = 1024;
 
 /// Objects scanned between two looks at the others: few enough that nobody waits for long, many enough to cost nothing.
-const LOOK: u64 = 128;
-
-/// Remembered pages between two signs of life, and looks at the deadline, at most.
-const PAGES_BETWEEN_LOOKS: u32 = 16;
-
-/// Granules of a page.
-const PAGE_GRANULES: usize = PAGE_SIZE / GRANULE;
-
-/// What a marker has done.
-#[derive(Copy, Clone, Default, PartialEq, Eq, Debug)]
-pub(crate) struct Tally {
-    /// Objects marked.
-    pub(crate) objects: u64,
-    /// Granules they occupy.
-    pub(crate) granules: u64,
-    /// References, from precise places, to what is not an object: the embedder's mistake.
-    pub(crate) stray: u64,
-    /// Blocks scanned again because packets ran out.
-    pub(crate) rescanned: u64,
-    /// Old objects, and pieces of old large ones, that were scanned because of what may have been written to them.
-    pub(crate) remembered: u64,
-    /// Packets passed on to markers that had nothing to do.
-    pub(crate) shared: u64,
-}
-
-impl Tally {
-    /// How many figures it has.
-    pub(crate) const FIGURES: usize = 6;
-
-    /// As numbers, for shared memory.
-    pub(crate) fn figures(self) -> [u64; Self::FIGURES] {
-        [self.objects, self.granules, self.stray, self.rescanned, self.remembered, self.shared]
-    }
-
-    /// From the numbers.
-    pub(crate) fn from_figures(figures: [u64; Self::FIGURES]) -> Self {
-        let [objects, granules, stray, rescanned, remembered, shared] = figures;
-        Self { objects, granules, stray, rescanned, remembered, shared }
-    }
-
-    /// The sum of two.
-    pub(crate) fn with(self, other: Self) -> Self {
-        let (a, b) = (self.figures(), other.figures());
-        Self::from_figures(std::array::from_fn(|k| a[k] + b[k]))
-    }
-}
+pub(super) const LOOK: u64 = 128;
 
 /// An object to scan, as it is queued: the granule it starts at and its kind. Or, without a kind, a place within a large
 /// object from which to go on. 0 is none: the heap's first granule is never queued with kind 0.
@@ -93,17 +39,17 @@ impl Entry {
     }
 
     #[inline(always)]
-    fn new(granule: usize, kind: u8) -> Self {
+    pub(super) fn new(granule: usize, kind: u8) -> Self {
         Self((granule as u64) << 4 | u64::from(kind))
     }
 
     #[inline(always)]
-    fn granule(self) -> usize {
+    pub(super) fn granule(self) -> usize {
         (self.0 >> 4) as usize
     }
 
     #[inline(always)]
-    fn kind(self) -> u8 {
+    pub(super) fn kind(self) -> u8 {
         self.0 as u8 & Kind::MASK
     }
 }
@@ -111,8 +57,8 @@ impl Entry {
 /// A marker over one source.
 pub(crate) struct Marker<'a, E, S> {
     pub(super) core: &'a Core<E>,
-    source: &'a S,
-    living: Living,
+    pub(super) source: &'a S,
+    pub(super) living: Living,
     /// Granules, plus one, that may have an object to mark; their metadata is on its way. 0 is none.
     discovered: [usize; AHEAD],
     discovered_at: usize,
@@ -125,10 +71,10 @@ pub(crate) struct Marker<'a, E, S> {
     /// An empty packet at hand, so that a stack that goes up and down around a boundary does not visit the lists.
     pub(super) spare: Option<PacketIndex>,
     pub(super) tally: Tally,
-    scanned: u64,
+    pub(super) scanned: u64,
     /// When to stop, on the monotonic clock in nanoseconds, and whether that moment has come.
     deadline: Option<u64>,
-    late: bool,
+    pub(super) late: bool,
     /// Whether to look at objects that are about to be painted: for the following, or to note which are kept.
     pub(crate) attends: bool,
     /// Ephemerons whose keys are not marked, once they have been looked at.
@@ -236,7 +182,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
 
     /// In the middle of a scan: looks at what others do, and more rarely gives a sign of life.
     #[cold]
-    fn look_up(&mut self) {
+    pub(super) fn look_up(&mut self) {
         if let Some(seat) = self.seat {
             self.look_around(seat);
         }
@@ -295,7 +241,7 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
     }
 
     #[inline(always)]
-    fn push(&mut self, entry: Entry) {
+    pub(super) fn push(&mut self, entry: Entry) {
         if self.len < PACKET
             && let Some(packet) = self.packet
         {
@@ -378,259 +324,6 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
         let ready = self.fetched.iter_mut().find(|entry| **entry != Entry::NONE)?;
         Some(std::mem::replace(ready, Entry::NONE))
     }
-
-    /// Scans the marked objects of blocks for which packets ran out. Whether there were any.
-    #[cold]
-    pub(super) fn rescan(&mut self) -> bool {
-        let (mut from, mut found) = (0, false);
-        while let Some(block) = self.core.packets.take_rescan(from) {
-            self.attends |= self.core.weak.kept.has_begun();
-            self.rescan_block(block);
-            self.tally.rescanned += 1;
-            // On from the next block: what could not be queued is tried again when packets are empty.
-            (from, found) = (block.0 + 1, true);
-        }
-        found
-    }
-
-    /// The kind of an object that is marked and can hold references.
-    #[inline]
-    pub(super) fn marked(&self, meta: Meta) -> Option<Kind> {
-        meta.start().filter(|kind| *kind != Kind::LEAF && meta.colour() == self.living.marked)
-    }
-
-    fn rescan_block(&mut self, block: BlockIndex) {
-        let (start, end) = (block.granule(), block.granule() + BLOCK_GRANULES);
-        if self.core.blocks.large_head(block).is_some() {
-            let meta = self.core.metadata.get(start);
-            // A tail's granules have no kind: it was a piece of the object that could not be queued.
-            self.scan(Entry::new(start, meta.start().map_or(0, Kind::bits)));
-            return;
-        }
-        let mut at = start;
-        while at < end {
-            at = self.core.metadata.skip_zero(at, end);
-            if at == end {
-                break;
-            }
-            let meta = self.core.metadata.get(at);
-            // In a cycle of the young old objects have the colour as well: that costs time and does no harm.
-            if let Some(kind) = self.marked(meta) {
-                self.scan(Entry::new(at, kind.bits()));
-            }
-            // Not by the object's size: one that is being recorded this moment may not have its end yet.
-            at += 1;
-        }
-    }
-
-    /// For a cycle of the young: discovers what old objects refer to that may have been written to since the last snapshot.
-    pub(crate) fn visit_remembered(&mut self) {
-        let (mut at, mut visited) = (0, 0);
-        while !self.late
-            && let Some(page) = self.core.remembered.next(at)
-        {
-            self.visit_page(page);
-            // Packets hold what one page refers to, and what that reaches, and not what all do.
-            self.work();
-            at = page.0 + 1;
-            visited += 1;
-            if visited % PAGES_BETWEEN_LOOKS == 0 {
-                self.now_and_then();
-            }
-        }
-    }
-
-    fn visit_page(&mut self, page: PageIndex) {
-        let start = page.0 as usize * PAGE_GRANULES;
-        let block = self.core.geometry.block_of(start);
-        if self.core.blocks.get(block) == BlockState::Free {
-            return;
-        }
-        if let Some(head) = self.core.blocks.large_head(block) {
-            let object = head.granule();
-            if let Some(kind) = self.marked(self.core.metadata.get(object)) {
-                self.tally.remembered += 1;
-                let layout = self.layout_at(object, kind);
-                if let Some(id) = layout.native_id() {
-                    // All of it, whatever part was written to: once.
-                    let first = object / PAGE_GRANULES;
-                    if self.core.remembered.next(first as u32) == Some(page) {
-                        self.scan_native(object, id);
-                    }
-                    return;
-                }
-                let words = (start - object) * 2;
-                self.scan_part(object, kind, layout, words, words + PAGE_SIZE / 8);
-            }
-            return;
-        }
-        // The object that reaches into the page is scanned with the page it begins in, or, where that was not written to, with
-        // the first one after it that was.
-        if let Some(object) = self.core.metadata.start_of(start)
-            && object != start
-            && !(object / PAGE_GRANULES..page.0 as usize)
-                .any(|earlier| self.core.remembered.has(PageIndex(earlier as u32)))
-        {
-            self.visit_old(object);
-        }
-        for at in (start..start + PAGE_GRANULES).step_by(64) {
-            let mut marked = self.core.metadata.marked(at, self.living);
-            while marked != 0 {
-                self.visit_old(at + marked.trailing_zeros() as usize);
-                marked &= marked - 1;
-            }
-        }
-    }
-
-    /// Scans what starts here, if it is old.
-    fn visit_old(&mut self, granule: usize) {
-        if let Some(kind) = self.marked(self.core.metadata.get(granule)) {
-            self.tally.remembered += 1;
-            self.scan(Entry::new(granule, kind.bits()));
-        }
-    }
-
-    /// Scans an old object, whether its pages were written to or not: it has references outside of the heap.
-    pub(crate) fn visit_external(&mut self, object: Address) {
-        if let Some(granule) = self.core.geometry.start_granule(object.as_usize()) {
-            self.visit_old(granule);
-        }
-    }
-
-    fn layout_at(&self, granule: usize, kind: Kind) -> Layout {
-        match kind {
-            Kind::UNIFORM | Kind::CONSERVATIVE => Layout::words(),
-            Kind::HEADED => {
-                let mut header = [0];
-                self.source.load(self.core.geometry.address(granule), &mut header);
-                self.core.embedder.layout(header[0])
-            }
-            kind => kind.layout().map_or(Layout::leaf(), |k| self.core.layout(k)),
-        }
-    }
-
-    /// Scans those of an object's words that lie in a part of it.
-    fn scan_part(&mut self, granule: usize, kind: Kind, layout: Layout, from: usize, to: usize) {
-        let to = to.min(self.core.size_at(granule).0 * 2);
-        let mut buffer = [0u64; BATCH];
-        let mut at = from;
-        while at < to {
-            let words = &mut buffer[..BATCH.min(to - at)];
-            let n = words.len();
-            self.source.load(self.core.geometry.address(granule).add(at * 8), words);
-            for (k, &word) in buffer[..n].iter().enumerate() {
-                if !layout.has(at + k) {
-                } else if kind == Kind::CONSERVATIVE {
-                    self.word(word);
-                } else if let Some(object) = self.core.embedder.decode(word) {
-                    self.discover(object);
-                }
-            }
-            at += n;
-        }
-    }
-
-    /// Discovers what an object refers to.
-    #[inline(always)]
-    fn scan(&mut self, entry: Entry) {
-        self.scanned += 1;
-        if self.scanned.is_multiple_of(LOOK) {
-            self.look_up();
-        }
-        let granule = entry.granule();
-        let kind = Kind::from_bits(entry.kind());
-        match kind.layout() {
-            Some(k) => self.scan_layout(granule, self.core.layout(k)),
-            None => self.scan_other(granule, kind),
-        }
-    }
-
-    #[inline(always)]
-    fn scan_layout(&mut self, granule: usize, layout: Layout) {
-        let mut bits = layout.bits();
-        if bits != 0 {
-            // A layout may name more words than this object has. A large object has no end in its metadata and counts
-            // as a block here, which is more than a mask can name.
-            let words = 64 - bits.leading_zeros() as usize;
-            let has =
-                if words <= GRANULE / 8 { words } else { words.min(self.core.metadata.size(granule).0 * 2) };
-            let mut buffer = [0u64; BATCH];
-            self.source.load(self.core.geometry.address(granule), &mut buffer[..has]);
-            if has < words {
-                bits &= (1 << has) - 1;
-            }
-            while bits != 0 {
-                let word = buffer[bits.trailing_zeros() as usize % BATCH];
-                bits &= bits - 1;
-                if let Some(object) = self.core.embedder.decode(word) {
-                    self.discover(object);
-                }
-            }
-        }
-        if let Some(from) = layout.tail() {
-            self.scan_words(granule, from, true);
-        } else if let Some(id) = layout.native_id() {
-            self.scan_native(granule, id);
-        }
-    }
-
-    /// Has the embedder find what an object refers to.
-    #[cold]
-    fn scan_native(&mut self, granule: usize, id: u16) {
-        let (core, source) = (self.core, self.source);
-        let object = Frozen::new(core.geometry.address(granule), core.size_at(granule).0 * 2, source);
-        core.embedder.trace(id, &object, &mut Tracer::new(self));
-    }
-
-    #[cold]
-    fn scan_other(&mut self, granule: usize, kind: Kind) {
-        match kind {
-            Kind::UNIFORM => self.scan_words(granule, 0, true),
-            Kind::CONSERVATIVE => self.scan_words(granule, 0, false),
-            Kind::HEADED => {
-                let mut header = [0];
-                self.source.load(self.core.geometry.address(granule), &mut header);
-                self.scan_layout(granule, self.core.embedder.layout(header[0]));
-            }
-            Kind::LEAF => {}
-            // A piece of a large object.
-            _ => {
-                let start = self.core.blocks.large_head(self.core.geometry.block_of(granule));
-                let Some(start) = start.map(BlockIndex::granule) else { return };
-                let kind = self.core.metadata.get(start).start();
-                self.scan_words(start, (granule - start) * 2, kind != Some(Kind::CONSERVATIVE));
-            }
-        }
-    }
-
-    /// Scans the object's words from `from` on; of a large object a piece, and queues the rest.
-    fn scan_words(&mut self, granule: usize, from: usize, precise: bool) {
-        let size = self.core.size_at(granule).0 * 2;
-        let mut end = size;
-        if size - from.min(size) > 2 * PIECE.0 {
-            // Pieces begin at a granule, since that is what an entry can say.
-            end = (from + 2 * PIECE.0) & !1;
-            self.push(Entry::new(granule + end / 2, 0));
-            if let Some(seat) = self.seat {
-                self.look_around(seat);
-            }
-        }
-        let mut buffer = [0u64; BATCH];
-        let mut at = from;
-        while at < end {
-            let words = &mut buffer[..BATCH.min(end - at)];
-            let n = words.len();
-            self.source.load(self.core.geometry.address(granule).add(at * 8), words);
-            for &word in &buffer[..n] {
-                if !precise {
-                    self.word(word);
-                } else if let Some(object) = self.core.embedder.decode(word) {
-                    self.discover(object);
-                }
-            }
-            at += n;
-        }
-    }
 }
 
 impl<E: Embedder, S: Source> RootVisitor for Marker<'_, E, S> {
@@ -648,31 +341,6 @@ impl<E: Embedder, S: Source> RootVisitor for Marker<'_, E, S> {
         if let Some(granule) = self.core.find_object(word as usize) {
             self.discover_granule(granule);
         }
-    }
-}
-
-impl<E: Embedder, S: Source> Told for Marker<'_, E, S> {
-    fn precise(&mut self, object: Address) {
-        self.scanned += 1;
-        if self.scanned.is_multiple_of(LOOK) {
-            self.look_up();
-        }
-        self.discover(object);
-    }
-
-    fn coded(&mut self, word: u64) {
-        if let Some(object) = self.core.embedder.decode(word) {
-            self.precise(object);
-        }
-    }
-
-    fn conservative(&mut self, word: u64) {
-        RootVisitor::word(self, word);
-    }
-
-    fn goes_on(&mut self) -> bool {
-        self.now_and_then();
-        !self.late
     }
 }
 

@@ -13,14 +13,18 @@
 mod attend;
 mod marker;
 mod native;
+mod old;
 mod packets;
+mod scan;
 mod share;
 mod source;
+mod tally;
 pub(crate) mod team;
 
-pub(crate) use marker::{Marker, Tally};
+pub(crate) use marker::Marker;
 pub(crate) use native::Told;
 pub use native::{Frozen, Tracer};
 pub(crate) use packets::{PACKET_BYTES, Packets};
 pub(crate) use source::{Live, Source};
+pub(crate) use tally::Tally;
 pub(crate) use team::Team;
