@@ -219,6 +219,17 @@ impl Metadata {
         Granules(at + ends.trailing_zeros() as usize / 8 + 1 - granule)
     }
 
+    /// The same for an object that starts with this byte, if it occupies few granules. For a marker, which has written to bytes
+    /// around a moment ago: looking at eight at once would wait until those writes have left the processor.
+    #[inline(always)]
+    pub fn size_of_few(&self, granule: usize, meta: Meta) -> Option<Granules> {
+        if meta.ends() {
+            return Some(Granules(1));
+        }
+        let ends = |k: &usize| self.0.get(granule + k).is_some_and(|byte| Meta(byte.load(Relaxed)).ends());
+        (1..4).find(ends).map(|k| Granules(k + 1))
+    }
+
     /// The start of the small object that covers `granule`, if one does.
     pub fn start_of(&self, granule: usize) -> Option<usize> {
         let block_start = granule / BLOCK_GRANULES * BLOCK_GRANULES;

@@ -233,8 +233,10 @@ impl<'a, E: Embedder, S: Source> Marker<'a, E, S> {
             return;
         }
         self.tally.objects += 1;
-        // A small object ends in this granule or, mostly, in the next few; only then is it worth a look now.
-        self.tally.granules += if meta.ends() { 1 } else { self.core.size_at(granule).0 as u64 };
+        self.tally.granules += match self.core.metadata.size_of_few(granule, meta) {
+            Some(size) => size.0 as u64,
+            None => self.core.size_at(granule).0 as u64,
+        };
         if kind != Kind::LEAF {
             self.push(Entry::new(granule, kind.bits()));
         }

@@ -16,6 +16,9 @@ use palimpsest_runtime::Address;
 /// Words that are loaded at a time.
 pub(super) const BATCH: usize = 64;
 
+/// Words of most objects that have a mask.
+const FEW: usize = 8;
+
 /// Granules of a large object that are scanned before others get their turn. No small object is longer: where a piece
 /// belongs to can only be told of large ones.
 const PIECE: Granules = Granules::for_bytes(SMALL_MAX);
@@ -94,30 +97,42 @@ impl<E: Embedder, S: Source> Marker<'_, E, S> {
 
     #[inline(always)]
     fn scan_layout(&mut self, granule: usize, layout: Layout) {
-        let mut bits = layout.bits();
-        if bits != 0 {
-            // A layout may name more words than this object has. A large object has no end in its metadata and counts
-            // as a block here, which is more than a mask can name.
-            let words = 64 - bits.leading_zeros() as usize;
-            let has =
-                if words <= GRANULE / 8 { words } else { words.min(self.core.metadata.size(granule).0 * 2) };
-            let mut buffer = [0u64; BATCH];
-            self.source.load(self.core.geometry.address(granule), &mut buffer[..has]);
-            if has < words {
-                bits &= (1 << has) - 1;
-            }
-            while bits != 0 {
-                let word = buffer[bits.trailing_zeros() as usize % BATCH];
-                bits &= bits - 1;
-                if let Some(object) = self.core.embedder.decode(word) {
-                    self.discover(object);
-                }
-            }
+        let bits = layout.bits();
+        // Room for few words is cleared faster than for many.
+        if bits >> FEW == 0 {
+            self.scan_mask::<FEW>(granule, bits);
+        } else {
+            self.scan_mask::<64>(granule, bits);
         }
         if let Some(from) = layout.tail() {
             self.scan_words(granule, from, true);
         } else if let Some(id) = layout.native_id() {
             self.scan_native(granule, id);
+        }
+    }
+
+    /// Scans the words whose bits are set, of the object's first `N`.
+    #[inline(always)]
+    fn scan_mask<const N: usize>(&mut self, granule: usize, mut bits: u64) {
+        if bits == 0 {
+            return;
+        }
+        // A layout may name more words than this object has. A large object has no end in its metadata and counts
+        // as a block here, which is more than a mask can name.
+        let words = 64 - bits.leading_zeros() as usize;
+        let has =
+            if words <= GRANULE / 8 { words } else { words.min(self.core.metadata.size(granule).0 * 2) };
+        let mut buffer = [0u64; N];
+        self.source.load(self.core.geometry.address(granule), &mut buffer[..has]);
+        if has < words {
+            bits &= (1 << has) - 1;
+        }
+        while bits != 0 {
+            let word = buffer[bits.trailing_zeros() as usize % N];
+            bits &= bits - 1;
+            if let Some(object) = self.core.embedder.decode(word) {
+                self.discover(object);
+            }
         }
     }
 
