@@ -12,7 +12,6 @@
 //!
 //! A cycle is full, or of the young ([`Scope`]): which one is for [`policy`] to say.
 
-mod ballast;
 mod fork_cow;
 mod forked;
 mod idle;
@@ -30,7 +29,6 @@ use crate::roots::RootSet;
 use crate::stats::{CycleRecord, Scope, ms};
 use crate::verify;
 use crate::weak;
-use ballast::Ballast;
 use fork_cow::ForkCow;
 use idle::Idle;
 use mailbox::Next;
@@ -95,12 +93,10 @@ impl<E: Embedder> Collector<E> {
         // A collector that panics has found its own state to be wrong, and all threads would wait for it for ever.
         let _stop = StopOnUnwind;
         let core = self.core.clone();
-        let (mut idle, mut ballast) = (Idle::default(), Ballast::default());
+        let mut idle = Idle::default();
         loop {
-            ballast.take_it();
             match core.mailbox.next(idle.patience(&core)) {
                 Next::Cycle { number, wanted, reason } => {
-                    ballast.drop_it();
                     let plan = self.policy.plan(wanted);
                     let begin = CycleBegin { number, reason, scope: plan.scope };
                     core.events.tell(|listener| listener.cycle_began(&begin));
