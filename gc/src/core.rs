@@ -106,6 +106,9 @@ pub(crate) struct Core<E> {
     pub(crate) stress_left: AtomicUsize,
 }
 
+/// Pages that are opened in one step.
+const OPENED_AT_ONCE: u32 = 1024;
+
 /// Layouts without a header, read by markers without a lock.
 #[derive(Default)]
 struct Layouts {
@@ -370,6 +373,15 @@ impl<E: Embedder> Core<E> {
         self.map.populate(self.geometry.block_address(BlockIndex(blocks.start)), Bytes(blocks.len() * BLOCK));
         self.traced.put_ready(blocks);
         true
+    }
+
+    /// Opens all pages of the traced space, between two snapshots, in steps that keep nobody waiting.
+    pub(crate) fn open_all(&self) {
+        let Some(barrier) = &self.barrier else { return };
+        let end = self.traced.used_end().pages().start.0;
+        for start in (0..end).step_by(OPENED_AT_ONCE as usize) {
+            barrier.open(PageRange::new(start, end.min(start + OPENED_AT_ONCE)), Contents::Nothing);
+        }
     }
 
     /// After a successful cycle: drops dead large objects and declares all blocks unswept.

@@ -139,6 +139,9 @@ impl<E: Embedder> Collector<E> {
             }
         }
         let headroom = self.policy.learn(&core.options, &record);
+        if self.policy.opens_pages() {
+            core.open_all();
+        }
         let allocated = core.allocated.load(Ordering::Relaxed);
         let recent = Bytes((allocated - std::mem::replace(&mut self.allocated, allocated)) as usize);
         let keep = core.options.keep(self.policy.live(), headroom, recent);

@@ -9,6 +9,10 @@
 //!   objects die old, cycles are full, and one of the young is tried now and then, ever more rarely.
 //!
 //! A cycle of the young with little to do is marked in the pause ([`super::minor`]).
+//!
+//! Where the program writes to most of its old pages between two cycles, a cycle of the young looks at most of the heap, and
+//! every page traps once only to say so. Then pages are opened when a snapshot ends, in bulk, which costs a hundredth of a trap, and
+//! the next cycle is full. Now and then, ever more rarely, they stay armed for one cycle, to see whether that is still so.
 
 use super::mailbox::Wanted;
 use crate::options::Options;
@@ -55,6 +59,11 @@ pub(super) struct Policy {
     retry: u32,
     /// Full cycles until one of the young is tried again, where it was not possible: the heap did not know all that was written.
     unable: u32,
+    /// Objects that are live, as far as is known.
+    objects: u64,
+    /// Cycles for which pages are open from the end of a snapshot to the next: left, and when that begins anew.
+    open: u32,
+    open_next: u32,
     /// In the stress mode every so many cycles are full, whatever they yield, and every other one of the young is tried in the
     /// pause.
     stress: bool,
@@ -72,6 +81,12 @@ const FIXED: u64 = 20_000;
 
 /// So much work is done in the pause: less than a fork takes.
 const LITTLE: u64 = 10_000;
+
+/// Cycles for which pages are open between snapshots, at most, before it is looked at again whether they had better stay armed.
+const OPEN_MOST: u32 = 16;
+
+/// So few pages that trap once are no trouble.
+const FEW_PAGES: u64 = 4096;
 
 /// Cycles of the young until one is tried in the pause again, as a power of two, at most.
 const LATE_MOST: u32 = 5;
@@ -95,6 +110,9 @@ impl Policy {
             preferred: 0,
             retry: 1,
             unable: 0,
+            objects: 0,
+            open: 0,
+            open_next: 1,
             stress: options.stress.is_some(),
             since_full: 0,
         }
@@ -113,7 +131,7 @@ impl Policy {
         let room = self.limit.0.saturating_sub(self.full.0) / 2;
         let allowed = self.allowed.0.min(room);
         let grown = self.live.0.saturating_sub(self.full.0) >= allowed;
-        if wanted == Wanted::Any && (grown || self.prefers_full()) {
+        if wanted == Wanted::Any && (grown || self.prefers_full() || self.open > 0) {
             return Plan::FULL;
         }
         Plan { scope: Scope::Young, in_pause: self.work <= LITTLE && self.wait == 0 }
@@ -122,6 +140,11 @@ impl Policy {
     /// What is live now, as far as is known.
     pub(super) fn live(&self) -> Bytes {
         self.live
+    }
+
+    /// Whether pages are open from the end of the last snapshot to the next cycle.
+    pub(super) fn opens_pages(&self) -> bool {
+        self.open > 0 && !self.stress
     }
 
     fn prefers_full(&self) -> bool {
@@ -145,6 +168,8 @@ impl Policy {
                 self.preferred = if self.prefers_full() { self.preferred + 1 } else { 0 };
                 (self.settled, self.since_full) = (true, 0);
                 (self.full, self.live) = (Bytes(marked as usize), Bytes(marked as usize));
+                self.objects = record.marked_objects;
+                self.open = self.open.saturating_sub(1);
                 self.allowed = options.growth_of(self.full);
             }
             Scope::Young => {
@@ -163,6 +188,14 @@ impl Policy {
                     self.wait = self.wait.saturating_sub(1);
                 }
                 self.live = Bytes(self.live.0 + marked as usize);
+                self.objects += record.marked_objects;
+                let most_are_written =
+                    record.remembered_objects >= self.objects / 2 && record.remembered_pages > FEW_PAGES;
+                if !most_are_written {
+                    (self.open, self.open_next) = (0, 1);
+                } else if self.open == 0 {
+                    (self.open, self.open_next) = (self.open_next, (self.open_next * 2).min(OPEN_MOST));
+                }
             }
         }
         let next = self.plan(Wanted::Any);
@@ -251,6 +284,35 @@ mod tests {
             assert_eq!(cycle(&mut policy, &mut allocated, 100, false).scope, Scope::Young);
         }
         assert_eq!(policy.plan(Wanted::Any).scope, Scope::Full);
+    }
+
+    #[test]
+    fn where_most_pages_are_written_to_they_are_open_between_snapshots() {
+        let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
+        let mut cycle = |most_are_written: bool| {
+            allocated += 100 * MIB;
+            let plan = policy.plan(Wanted::Any);
+            let mut record = CycleRecord::new(1, plan.scope, Snapshot::Preimage);
+            let full = plan.scope == Scope::Full;
+            record.marked_objects = if full { 1_000_000 } else { 10 };
+            (record.marked_bytes, record.allocated_bytes) = (record.marked_objects * 64, allocated);
+            if !full && most_are_written {
+                (record.remembered_objects, record.remembered_pages) = (900_000, 15_000);
+            }
+            policy.learn(&options(), &record);
+            (plan.scope, policy.opens_pages())
+        };
+        assert_eq!(cycle(true), (Scope::Full, false), "nothing is known");
+        for open in [1, 2, 4, 8, 16, 16] {
+            assert_eq!(cycle(true), (Scope::Young, true), "seen, before {open}");
+            for left in (0..open).rev() {
+                assert_eq!(cycle(true), (Scope::Full, left > 0));
+            }
+        }
+        assert_eq!(cycle(false), (Scope::Young, false), "the program has changed its ways");
+        assert_eq!(cycle(false), (Scope::Young, false));
+        assert_eq!(cycle(true), (Scope::Young, true));
+        assert_eq!(cycle(true), (Scope::Full, false), "begins anew");
     }
 
     #[test]
