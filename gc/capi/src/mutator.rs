@@ -1,0 +1,291 @@
+//! Attached threads: allocation, safepoints and cycles.
+//!
+//! The state of a mutator's shell is its thread's mark while it runs, and [`RESTS`] while it is in a blocking region or has stepped
+//! out. So [`running`] is one comparison on the way to an object; what is wrong, if something is, is found out afterwards.
+
+use crate::codec::Codec;
+use crate::cycles::{fill, palimpsest_cycle};
+use crate::heap::{Shared, palimpsest_heap};
+use crate::kinds::palimpsest_kind;
+use crate::opaque::{FREE, Opaque as _, RESTS, Shell, close, lend, lend_here, opaque, open, out, state_of};
+use crate::opaque::{null, this_thread, was_freed};
+use crate::status::{self, Answer, Status, entry, entry_or, fail, failed};
+use palimpsest::{Address, CycleRecord, Mutator, OutOfMemory, StackScan, WeakRef};
+use std::cell::{Cell, UnsafeCell};
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// An attached thread. It is used by that thread only.
+pub struct palimpsest_mutator(Shell<Attached>);
+opaque!(palimpsest_mutator, Attached, b"muta");
+
+/// A mutator, and its heap.
+pub struct Attached {
+    pub(crate) heap: Arc<Shared>,
+    own: UnsafeCell<Mutator<Codec>>,
+    /// What leads to it now: in the middle of a callback that a method of the mutator makes, what that method passes on.
+    current: Cell<*mut Mutator<Codec>>,
+    /// Callbacks in which it is used, one in the other.
+    callbacks: Cell<usize>,
+    /// Whether somebody is being told that memory has run out.
+    telling: Cell<bool>,
+}
+
+impl Attached {
+    /// Uses the mutator for something that calls no function of C's.
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&mut Mutator<Codec>) -> R) -> R {
+        // SAFETY: `own`, which is used by this thread alone; `f` does not come back here.
+        f(unsafe { &mut *self.current.get() })
+    }
+
+    /// Runs `f`, which may use the mutator, with the reserve.
+    pub(crate) fn with_reserve(&self, f: impl FnOnce()) {
+        let outer = self.current.get();
+        // SAFETY: as in `with`; whoever comes back uses what is passed on to him.
+        unsafe { &mut *outer }.with_reserve(|inner| {
+            self.current.set(inner);
+            self.callbacks.set(self.callbacks.get() + 1);
+            f();
+            self.callbacks.set(self.callbacks.get() - 1);
+        });
+        self.current.set(outer);
+    }
+
+    /// An object's address, for what refers to it. Refuses addresses that are none.
+    pub(crate) fn object(&self, object: *mut c_void, name: &str) -> Answer<Address> {
+        if object.is_null() {
+            return Err(null(name));
+        }
+        let address = Address::from_ptr(object);
+        // What makes a weak reference looks at the address first.
+        match is_heap_memory(|| self.with(|mutator| WeakRef::new(mutator, address)))? {
+            Ok(_) => Ok(address),
+            Err(_) => Err(status::no_memory("a reference")),
+        }
+    }
+
+    /// There is no room in the heap: tells those who listen.
+    #[cold]
+    fn out_of_memory(&self, error: &OutOfMemory) -> Status {
+        // They may allocate too, and find none.
+        if !self.telling.replace(true) {
+            for listening in &self.heap.listening {
+                listening.out_of_memory(error);
+            }
+            self.telling.set(false);
+        }
+        status::out_of_memory(error)
+    }
+}
+
+/// Runs something of the collector's that panics where an address is not one of this heap, and makes a status of that.
+pub(crate) fn is_heap_memory<R>(f: impl FnOnce() -> R) -> Answer<R> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
+        let message = status::panic_message(&*panic);
+        if message.ends_with("of this heap") {
+            fail(Status::PALIMPSEST_NOT_AN_OBJECT, format_args!("{message}"))
+        } else {
+            resume_unwind(panic)
+        }
+    })
+}
+
+/// The mutator, where it is used as it must be.
+///
+/// # Safety
+/// As for [`lend`].
+#[inline(always)]
+pub(crate) unsafe fn running<'a>(mutator: *mut palimpsest_mutator) -> Answer<&'a Attached> {
+    // SAFETY: passed on to the caller.
+    match unsafe { lend_here(mutator) } {
+        Some(attached) => attached.heap.must_be_here().map(|()| attached),
+        // SAFETY: likewise.
+        None => Err(unsafe { misused(mutator) }),
+    }
+}
+
+/// What is wrong with a mutator that is not attached to this thread and running.
+///
+/// # Safety
+/// As for [`lend`].
+#[cold]
+pub(crate) unsafe fn misused(mutator: *const palimpsest_mutator) -> Status {
+    // SAFETY: passed on to the caller.
+    let state = match unsafe { state_of(mutator) } {
+        Ok(state) => state.load(Relaxed),
+        Err(status) => return status,
+    };
+    match state {
+        FREE => was_freed(mutator),
+        RESTS => fail(
+            Status::PALIMPSEST_BLOCKED,
+            format_args!(
+                "the mutator is in a blocking region or has stepped out, and its thread touches no object: call this \
+                 afterwards"
+            ),
+        ),
+        _ => fail(
+            Status::PALIMPSEST_WRONG_THREAD,
+            format_args!("the {} belongs to another thread; attach this one too", palimpsest_mutator::NAME),
+        ),
+    }
+}
+
+/// Attaches the calling thread. The mutator cannot leave it, and is freed there by `palimpsest_detach`.
+///
+/// With `scan_stack`, every word of the thread's stack and registers that is the address of an object, or of a place in one,
+/// keeps it alive; the thread runs on the stack that it was created with. Without, all references are in root ranges, handles and
+/// reachable objects at every safepoint.
+///
+/// Fails where the thread is attached to this heap already, blocks the barrier's signal, or is a collector's (in an event).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_attach(
+    heap: *const palimpsest_heap,
+    scan_stack: bool,
+    mutator: *mut *mut palimpsest_mutator,
+) -> Status {
+    entry(|| {
+        // SAFETY: what C passes; see the crate.
+        let (heap, place) = unsafe { (lend(heap)?, out(mutator, "mutator")?) };
+        heap.must_be_here()?;
+        let scan = if scan_stack { StackScan::Conservative } else { StackScan::None };
+        let own = heap.heap.attach(scan).map_err(|why| failed(&why))?;
+        let attached = Attached {
+            heap: heap.clone(),
+            own: UnsafeCell::new(own),
+            current: Cell::new(null_mut()),
+            callbacks: Cell::new(0),
+            telling: Cell::new(false),
+        };
+        let shell: NonNull<palimpsest_mutator> = open(attached, this_thread())?;
+        // SAFETY: just opened, on this thread.
+        let attached = unsafe { lend_here(shell.as_ptr()) };
+        // Where it stays.
+        attached.into_iter().for_each(|attached: &Attached| attached.current.set(attached.own.get()));
+        place.write(shell.as_ptr());
+        Ok(())
+    })
+}
+
+/// Detaches the calling thread. Every attached thread does this before it ends: a thread that has ended attached is waited for,
+/// for ever, by the next cycle. NULL is no error.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_detach(mutator: *mut palimpsest_mutator) -> Status {
+    entry(|| {
+        if mutator.is_null() {
+            return Ok(());
+        }
+        // SAFETY: what C passes; see the crate.
+        let attached: Option<&Attached> = unsafe { lend_here(mutator) };
+        // SAFETY: likewise.
+        let attached = attached.ok_or_else(|| unsafe { misused(mutator) })?;
+        attached.must_be_outside("palimpsest_detach")?;
+        // SAFETY: likewise.
+        unsafe { close(mutator) }.map(drop)
+    })
+}
+
+impl Attached {
+    /// Refuses what may not be done in a callback that was given the mutator.
+    pub(crate) fn must_be_outside(&self, what: &str) -> Answer {
+        if self.callbacks.get() == 0 && !self.telling.get() {
+            return Ok(());
+        }
+        let why = format_args!("{what} in a callback that uses the mutator: call it when that has returned");
+        Err(fail(Status::PALIMPSEST_BLOCKED, why))
+    }
+}
+
+/// A new object of `bytes` bytes, zeroed and aligned to 16 bytes, in memory that never moves. NULL where there is none;
+/// `palimpsest_last_status` says `PALIMPSEST_OUT_OF_MEMORY` where the heap limit leaves no room.
+///
+/// This is a safepoint: objects that are not reachable from a root when it is called may be reclaimed, and the thread may be
+/// stopped in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_alloc(
+    mutator: *mut palimpsest_mutator,
+    kind: palimpsest_kind,
+    bytes: usize,
+) -> *mut c_void {
+    entry_or(null_mut(), || {
+        // SAFETY: what C passes; see the crate.
+        let attached = unsafe { running(mutator)? };
+        let kind = attached.heap.kinds.of(kind, bytes)?;
+        let object = attached.with(|mutator| mutator.alloc(kind, bytes));
+        object.map(|object| object.as_ptr().cast()).map_err(|error| attached.out_of_memory(&error))
+    })
+}
+
+/// The same, with arbitrary contents. Before this thread's next safepoint, every word that the kind says may be a reference has
+/// been written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_alloc_uninit(
+    mutator: *mut palimpsest_mutator,
+    kind: palimpsest_kind,
+    bytes: usize,
+) -> *mut c_void {
+    entry_or(null_mut(), || {
+        // SAFETY: what C passes; see the crate.
+        let attached = unsafe { running(mutator)? };
+        let kind = attached.heap.kinds.of(kind, bytes)?;
+        // SAFETY: the caller writes the object.
+        let object = attached.with(|mutator| unsafe { mutator.alloc_uninit(kind, bytes) });
+        object.map(|object| object.as_ptr().cast()).map_err(|error| attached.out_of_memory(&error))
+    })
+}
+
+/// A safepoint, for loops that do not allocate: a few instructions when nothing is to do.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_poll(mutator: *mut palimpsest_mutator) -> Status {
+    entry(|| {
+        // SAFETY: what C passes; see the crate.
+        unsafe { running(mutator)? }.with(Mutator::poll);
+        Ok(())
+    })
+}
+
+/// Makes a full cycle that begins after this call, and waits until it has ended. What it did is stored in `cycle`, unless that is
+/// NULL; its `size` is set by the caller. A cycle that fails is followed by another.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_collect(
+    mutator: *mut palimpsest_mutator,
+    cycle: *mut palimpsest_cycle,
+) -> Status {
+    // SAFETY: what C passes; see the crate.
+    unsafe { collect(mutator, cycle, Mutator::collect) }
+}
+
+/// The same for a cycle of the young, or for a full one where there can be none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_collect_young(
+    mutator: *mut palimpsest_mutator,
+    cycle: *mut palimpsest_cycle,
+) -> Status {
+    // SAFETY: what C passes; see the crate.
+    unsafe { collect(mutator, cycle, Mutator::collect_young) }
+}
+
+/// Makes a cycle.
+///
+/// # Safety
+/// See the crate.
+unsafe fn collect(
+    mutator: *mut palimpsest_mutator,
+    cycle: *mut palimpsest_cycle,
+    how: impl FnOnce(&mut Mutator<Codec>) -> CycleRecord,
+) -> Status {
+    entry(|| {
+        // SAFETY: passed on to the caller.
+        let attached = unsafe { running(mutator)? };
+        let record = attached.with(how);
+        if cycle.is_null() {
+            return Ok(());
+        }
+        // SAFETY: likewise.
+        unsafe { fill(cycle, palimpsest_cycle::from(&record)) }
+    })
+}

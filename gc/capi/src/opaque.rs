@@ -1,0 +1,242 @@
+//! The things that C holds by pointers: where they lie, and how their misuse is noticed.
+//!
+//! A thing lies in a *shell*, which never goes back to the allocator. When the thing is freed its shell goes to a list of its
+//! type, to be used again for the next one. So a pointer to a freed thing leads to a shell, and looking at that is defined: it says
+//! whether something is in it, and of which type it is. What cannot be seen is that a shell has been used again, and
+//! a pointer that never came from here.
+//!
+//! A shell's `state` says who may use what is in it: nobody ([`FREE`]), anybody ([`ANYBODY`]), or the thread with this mark
+//! ([`this_thread`]). So that a mutator is alive, on its thread and running is one comparison.
+
+use crate::status::{Answer, Status, fail, no_memory};
+use std::alloc::Layout;
+use std::cell::UnsafeCell;
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::sync::atomic::{
+    AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Nothing is in the shell.
+pub(crate) const FREE: usize = 0;
+/// What is in it may be used by any thread.
+pub(crate) const ANYBODY: usize = 1;
+/// What is in it is attached to a thread that may not use it now.
+pub(crate) const RESTS: usize = 2;
+
+thread_local! {
+    static MARK: u8 = const { 0 };
+}
+
+/// A number that no other living thread has: larger than the states above, being an address.
+#[inline(always)]
+pub(crate) fn this_thread() -> usize {
+    MARK.with(|mark| std::ptr::from_ref(mark).addr())
+}
+
+/// Where a thing lies.
+pub struct Shell<T> {
+    /// Of the type, as long as the process lives.
+    type_mark: u32,
+    pub(crate) state: AtomicUsize,
+    value: UnsafeCell<MaybeUninit<T>>,
+}
+
+/// The empty shells of a type. The list has room for all that there are, so that giving one back needs none.
+pub struct Empty<T>(Mutex<List<T>>);
+
+struct List<T> {
+    empty: Vec<NonNull<T>>,
+    /// How many shells there are.
+    all: usize,
+}
+
+impl<T> Empty<T> {
+    /// No shells yet.
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(List { empty: Vec::new(), all: 0 }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, List<T>> {
+        // Nothing panics under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// SAFETY: shells with nothing in them, which nobody looks at but at their atomic state.
+unsafe impl<T> Sync for Empty<T> {}
+
+/// A type that C knows the name of, and nothing else.
+///
+/// # Safety
+/// The only implementation is by [`opaque`], for a wrapper of a shell.
+pub(crate) unsafe trait Opaque: Sized + 'static {
+    type Value;
+    const NAME: &'static str;
+    const TYPE_MARK: u32;
+    fn shell(&self) -> &Shell<Self::Value>;
+    fn wrap(shell: Shell<Self::Value>) -> Self;
+    fn empty() -> &'static Empty<Self>;
+}
+
+/// Makes `$name`, a wrapper of `Shell<$value>`, opaque.
+macro_rules! opaque {
+    ($name:ident, $value:ty, $mark:literal) => {
+        // SAFETY: by this macro.
+        unsafe impl $crate::opaque::Opaque for $name {
+            type Value = $value;
+            const NAME: &'static str = stringify!($name);
+            const TYPE_MARK: u32 = u32::from_le_bytes(*$mark);
+            fn shell(&self) -> &$crate::opaque::Shell<$value> {
+                &self.0
+            }
+            fn wrap(shell: $crate::opaque::Shell<$value>) -> Self {
+                Self(shell)
+            }
+            fn empty() -> &'static $crate::opaque::Empty<Self> {
+                static EMPTY: $crate::opaque::Empty<$name> = $crate::opaque::Empty::new();
+                &EMPTY
+            }
+        }
+    };
+}
+pub(crate) use opaque;
+
+/// Puts a value into a shell. `state` says who may use it.
+pub(crate) fn open<T: Opaque>(value: T::Value, state: usize) -> Answer<NonNull<T>> {
+    let used = T::empty().lock().empty.pop();
+    let place = used.map_or_else(new_shell, Ok)?;
+    // SAFETY: shells are never freed; this one is empty, and nobody else has it.
+    let shell = unsafe { place.as_ref() }.shell();
+    // SAFETY: likewise.
+    unsafe { (*shell.value.get()).write(value) };
+    // Release: with the acquire of whoever looks whether something is in it.
+    shell.state.store(state, Release);
+    Ok(place)
+}
+
+fn new_shell<T: Opaque>() -> Answer<NonNull<T>> {
+    {
+        let mut list = T::empty().lock();
+        let more = list.all + 1 - list.empty.len();
+        list.empty.try_reserve(more).map_err(|_| no_memory(T::NAME))?;
+        list.all += 1;
+    }
+    // SAFETY: a shell is not of size zero.
+    let place = NonNull::new(unsafe { std::alloc::alloc(Layout::new::<T>()) }.cast::<T>());
+    let place = place.ok_or_else(|| no_memory(T::NAME))?;
+    let shell = Shell {
+        type_mark: T::TYPE_MARK,
+        state: AtomicUsize::new(FREE),
+        value: UnsafeCell::new(MaybeUninit::uninit()),
+    };
+    // SAFETY: fresh memory of this layout.
+    unsafe { place.write(T::wrap(shell)) };
+    Ok(place)
+}
+
+/// The shell that a pointer of C's leads to.
+///
+/// # Safety
+/// The pointer is NULL, or came from this interface.
+unsafe fn shell_of<'a, T: Opaque>(thing: *const T) -> Answer<&'a Shell<T::Value>> {
+    if thing.is_null() {
+        return Err(fail(Status::PALIMPSEST_NULL, format_args!("a {} is NULL", T::NAME)));
+    }
+    if !thing.is_aligned() {
+        return Err(fail(Status::PALIMPSEST_FREED, format_args!("{thing:p} is no {}", T::NAME)));
+    }
+    // SAFETY: shells are never freed.
+    let shell = unsafe { &*thing }.shell();
+    if shell.type_mark != T::TYPE_MARK {
+        let why = format_args!("{thing:p} is no {}, but something else of this interface", T::NAME);
+        return Err(fail(Status::PALIMPSEST_FREED, why));
+    }
+    Ok(shell)
+}
+
+/// What a pointer of C's leads to, for types that any thread may use.
+///
+/// # Safety
+/// The pointer is NULL, or came from this interface, and nobody frees the thing meanwhile.
+pub(crate) unsafe fn lend<'a, T: Opaque>(thing: *const T) -> Answer<&'a T::Value> {
+    // SAFETY: passed on to the caller.
+    let shell = unsafe { shell_of(thing)? };
+    if shell.state.load(Acquire) == FREE {
+        return Err(was_freed(thing));
+    }
+    // SAFETY: something is in it.
+    Ok(unsafe { (*shell.value.get()).assume_init_ref() })
+}
+
+/// The same for a type whose things are used by one thread, where it is this one and it may use it now. Otherwise the state.
+///
+/// # Safety
+/// As for [`lend`].
+#[inline(always)]
+pub(crate) unsafe fn lend_here<'a, T: Opaque>(thing: *const T) -> Option<&'a T::Value> {
+    if thing.is_null() {
+        return None;
+    }
+    // SAFETY: shells are never freed.
+    let shell = unsafe { &*thing }.shell();
+    // Relaxed: this thread put its mark there.
+    let is_here = shell.state.load(Relaxed) == this_thread() && shell.type_mark == T::TYPE_MARK;
+    // SAFETY: something is in it.
+    is_here.then(|| unsafe { (*shell.value.get()).assume_init_ref() })
+}
+
+/// Who may use the thing: see the constants.
+///
+/// # Safety
+/// As for [`lend`].
+pub(crate) unsafe fn state_of<'a, T: Opaque>(thing: *const T) -> Answer<&'a AtomicUsize> {
+    // SAFETY: passed on to the caller.
+    Ok(&unsafe { shell_of(thing)? }.state)
+}
+
+/// Takes a thing out of its shell, which is empty then. NULL is no error: nothing is taken.
+///
+/// # Safety
+/// As for [`lend`], and nobody uses the thing meanwhile.
+pub(crate) unsafe fn close<T: Opaque>(thing: *mut T) -> Answer<Option<T::Value>> {
+    let Some(place) = NonNull::new(thing) else { return Ok(None) };
+    // SAFETY: passed on to the caller.
+    let shell = unsafe { shell_of(thing)? };
+    // One of two that free it at once finds it full.
+    if shell.state.swap(FREE, AcqRel) == FREE {
+        return Err(was_freed(thing));
+    }
+    // SAFETY: something was in it, and nobody else takes it.
+    let value = unsafe { (*shell.value.get()).assume_init_read() };
+    T::empty().lock().empty.push(place);
+    Ok(Some(value))
+}
+
+#[cold]
+pub(crate) fn was_freed<T: Opaque>(thing: *const T) -> Status {
+    fail(Status::PALIMPSEST_FREED, format_args!("the {} at {thing:p} was freed before", T::NAME))
+}
+
+/// The place for what a function yields beside its status.
+///
+/// # Safety
+/// The pointer is NULL, or may be written to.
+pub(crate) unsafe fn out<'a, T>(place: *mut T, name: &str) -> Answer<&'a mut MaybeUninit<T>> {
+    if place.is_null() {
+        return Err(null(name));
+    }
+    if !place.is_aligned() {
+        let why = format_args!("{name} is {place:p}, which is not aligned for what is to be stored there");
+        return Err(fail(Status::PALIMPSEST_INVALID, why));
+    }
+    // SAFETY: passed on to the caller. What is there is not read.
+    Ok(unsafe { &mut *place.cast::<MaybeUninit<T>>() })
+}
+
+/// An argument is NULL.
+#[cold]
+pub(crate) fn null(name: &str) -> Status {
+    fail(Status::PALIMPSEST_NULL, format_args!("{name} is NULL"))
+}
