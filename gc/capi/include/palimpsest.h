@@ -22,11 +22,17 @@
 // `timeout_ms` for no end.
 #define PALIMPSEST_FOR_EVER UINT64_MAX
 
+// The largest object that the fast path allocates, in bytes.
+#define PALIMPSEST_SMALL_MAX 32768
+
+// In the metadata byte of the granule in which an object ends.
+#define PALIMPSEST_METADATA_END 128
+
 // The `tail` of a layout that has none.
 #define PALIMPSEST_NO_TAIL UINT16_MAX
 
 // How a call ended. Of a call that failed, `palimpsest_last_error` says why, and what to do.
-typedef enum palimpsest_status {
+typedef enum {
     // It did what it was to do.
     PALIMPSEST_OK = 0,
     // A pointer is NULL that must not be.
@@ -74,6 +80,9 @@ typedef struct palimpsest_config palimpsest_config;
 // A key and a value, of which the value is kept alive only while the key is alive otherwise.
 typedef struct palimpsest_ephemeron palimpsest_ephemeron;
 
+// An object as it was when the snapshot was taken.
+typedef struct palimpsest_frozen palimpsest_frozen;
+
 // A reference from native memory that keeps its object alive until it is freed.
 typedef struct palimpsest_handle palimpsest_handle;
 
@@ -89,6 +98,9 @@ typedef struct palimpsest_mutator palimpsest_mutator;
 // Native memory that holds references.
 typedef struct palimpsest_roots palimpsest_roots;
 
+// Whom a trace function tells of references.
+typedef struct palimpsest_tracer palimpsest_tracer;
+
 // A weak reference in native memory: it leads to an object as long as something else keeps that alive.
 typedef struct palimpsest_weak palimpsest_weak;
 
@@ -100,7 +112,7 @@ typedef struct palimpsest_weak_map palimpsest_weak_map;
 //
 // It holds for all words of uniform objects, for those that a layout names, and for those of root ranges.
 // `palimpsest_codec_pointers`, `palimpsest_codec_low_tag` and `palimpsest_codec_high_tag` make the usual ones.
-typedef struct palimpsest_codec {
+typedef struct {
     // The bits that tell a reference from other words.
     uint64_t mask;
     // What those bits are in a reference.
@@ -110,23 +122,38 @@ typedef struct palimpsest_codec {
 } palimpsest_codec;
 
 // Which words of an object are references. Each goes through the codec.
-typedef struct palimpsest_layout {
+typedef struct {
     // Bit `i` is set if word `i` is a reference, of the first 64.
     uint64_t mask;
     // Besides, all words from this one on; `PALIMPSEST_NO_TAIL` for none.
     uint16_t tail;
+    // Instead of all that, the trace function of this number, which `palimpsest_config_trace` gave; 0 for none.
+    uint16_t traced_by;
 } palimpsest_layout;
 
 // Tells the layout of a headed object from its first word. It runs in a forked worker, where other threads do not exist: it takes
 // no lock, allocates nothing, writes nothing, and depends on nothing that changes. It has an answer for every word, also for
 // one that no object's header can be.
-typedef struct palimpsest_layout (*palimpsest_layout_function)(uint64_t header, void *data);
+typedef palimpsest_layout (*palimpsest_layout_function)(uint64_t header, void *data);
+
+// Finds the references of an object, and tells the tracer each.
+//
+// It runs in a forked worker, on memory as it was at the fork, or with the world stopped: native memory that attached threads write
+// to between safepoints is frozen, and may be walked without a lock. The object itself is read by `palimpsest_frozen_load`, never
+// through its address. The function allocates nothing, takes no lock, writes nothing but its local variables, does no I/O, and
+// calls nothing else of this interface than the functions for a frozen object and a tracer.
+//
+// An object that refers to others through native memory is registered by `palimpsest_external_register`: no page tells of what
+// is written there.
+typedef void (*palimpsest_trace_function)(const palimpsest_frozen *object,
+                                          palimpsest_tracer *tracer,
+                                          void *data);
 
 // Why a cycle is asked for.
 typedef uint32_t palimpsest_reason;
 
 // A pause that has ended, with its parts in milliseconds. They do not add up to the whole.
-typedef struct palimpsest_pause {
+typedef struct {
     // `sizeof(palimpsest_pause)`, as the library has it.
     size_t size;
     // The cycle's number.
@@ -144,7 +171,7 @@ typedef struct palimpsest_pause {
 } palimpsest_pause;
 
 // One cycle. The caller sets `size`.
-typedef struct palimpsest_cycle {
+typedef struct {
     // `sizeof(palimpsest_cycle)`. After the call, how much of it is set.
     size_t size;
     // Its number; the heap's first is 1.
@@ -189,7 +216,7 @@ typedef struct palimpsest_cycle {
 // All but `heap_made` and `out_of_memory` are called on the collector's thread, one after another, not in the pause and not while
 // anything is marked. There they do not write to the heap, attach, or wait for a cycle; a function that takes long delays the
 // next cycle. They may ask for statistics. Strings and structs are theirs until they return.
-typedef struct palimpsest_events {
+typedef struct {
     // `sizeof(palimpsest_events)`.
     size_t size;
     // What each function is called with.
@@ -199,13 +226,13 @@ typedef struct palimpsest_events {
     // A cycle begins.
     void (*cycle_began)(uint64_t cycle, palimpsest_reason reason, bool young, void *data);
     // A cycle had this pause. Told when its marking is over.
-    void (*pause_ended)(const struct palimpsest_pause *pause, void *data);
+    void (*pause_ended)(const palimpsest_pause *pause, void *data);
     // A cycle marked in the stopped world, although the heap is set to do better.
     void (*fell_back)(uint64_t cycle, const char *why, void *data);
     // A cycle failed: nothing is reclaimed, and nothing lost.
     void (*worker_failed)(uint64_t cycle, const char *why, void *data);
     // A cycle has ended; `line` says in a line what it did.
-    void (*cycle_ended)(const struct palimpsest_cycle *cycle, const char *line, void *data);
+    void (*cycle_ended)(const palimpsest_cycle *cycle, const char *line, void *data);
     // An allocation found no room, after all had been tried, and is about to return NULL. On the thread that allocates, which
     // may use its mutator, also to allocate with the reserve, but does not detach.
     void (*out_of_memory)(size_t requested, size_t used, size_t limit, void *data);
@@ -214,6 +241,34 @@ typedef struct palimpsest_events {
 // A registration for finalization. It need not be freed.
 typedef uint64_t palimpsest_finalizer;
 
+// The words of a thread's allocation fast path, for compilers that put it into their code; `palimpsest_alloc_inline` is the path in
+// C. They stay where they are until the thread detaches; other threads do not touch
+// them.
+//
+// To allocate a small object (`PALIMPSEST_SMALL_MAX` bytes) of `n` granules of 16 bytes and kind `k`:
+//
+// 1. If the word at `poll` is not 0, call `palimpsest_alloc_uninit` instead.
+// 2. Load `at` from `cursor`. If the difference between what is at `limit` and `at` is less than `16 * n`, likewise.
+// 3. Store `at + 16 * n` to `cursor`.
+// 4. Store the byte `k | colour` at `metadata + at / 16`, `colour` being the byte at `colour`. If `n` is 1, add
+//    `PALIMPSEST_METADATA_END` to it; otherwise store `PALIMPSEST_METADATA_END` at `metadata + at / 16 + n - 1`.
+// 5. Before the next safepoint, write every word that may be a reference, also one that the size leaves over in the last
+//    granule.
+//
+// There is no safepoint from 2 to 4. What is at the addresses changes at safepoints, and is loaded again after each.
+typedef struct {
+    // Where the next object goes.
+    size_t *cursor;
+    // No object reaches beyond.
+    const size_t *limit;
+    // The colour of new objects.
+    const uint8_t *colour;
+    // The metadata byte of the granule at address 0, if there were one.
+    uint8_t *metadata;
+    // Not 0 if the thread is to call `palimpsest_poll`, or to allocate by a call.
+    const uint32_t *poll;
+} palimpsest_inline_alloc;
+
 // How an object is traced: one of the constants, or what `palimpsest_define_layout` or `palimpsest_define_traced` gave.
 typedef uint8_t palimpsest_kind;
 
@@ -221,10 +276,10 @@ typedef uint8_t palimpsest_kind;
 typedef void (*palimpsest_blocking_function)(void *data);
 
 // Called with the reserve.
-typedef void (*palimpsest_reserve_function)(struct palimpsest_mutator *mutator, void *data);
+typedef void (*palimpsest_reserve_function)(palimpsest_mutator *mutator, void *data);
 
 // What a heap has done since it was made, and what it occupies. The caller sets `size`.
-typedef struct palimpsest_stats {
+typedef struct {
     // `sizeof(palimpsest_stats)`. After the call, how much of it is set.
     size_t size;
     // Cycles that ended well.
@@ -280,7 +335,7 @@ typedef struct palimpsest_stats {
 } palimpsest_stats;
 
 // What the whole process occupies, in bytes, as the kernel counts it. The caller sets `size`.
-typedef struct palimpsest_footprint {
+typedef struct {
     // `sizeof(palimpsest_footprint)`. After the call, how much of it is set.
     size_t size;
     // All populated memory in the process's page tables, shared or not (`Rss`).
@@ -349,52 +404,59 @@ extern "C" {
 #endif // __cplusplus
 
 // The codec for plain pointers: each word is the address of an object, or 0.
-struct palimpsest_codec palimpsest_codec_pointers(void);
+palimpsest_codec palimpsest_codec_pointers(void);
 
 // The codec for tags in the lowest bits: a word whose lowest `bits` bits are `tag` is a reference, and the address is the rest.
 // Addresses of objects have four such bits, so `bits` is at most 4; of more, the lowest 4 count.
-struct palimpsest_codec palimpsest_codec_low_tag(uint32_t bits,
-                                                 uint64_t tag);
+palimpsest_codec palimpsest_codec_low_tag(uint32_t bits,
+                                          uint64_t tag);
 
 // The codec for tags in the highest bits, such as NaN boxes: a word whose highest `bits` bits are those of `tag` is a reference,
 // and the address is the rest. `tag` is the whole word's pattern: `palimpsest_codec_high_tag(16, 0xfffc000000000000)`. At most 16
 // bits: addresses have 47.
-struct palimpsest_codec palimpsest_codec_high_tag(uint32_t bits,
-                                                  uint64_t tag);
+palimpsest_codec palimpsest_codec_high_tag(uint32_t bits,
+                                           uint64_t tag);
 
 // A configuration in which everything is as it is by itself: plain pointers, a limit of half of the memory. NULL where there
 // is no memory for it. It is freed by `palimpsest_config_free`.
-struct palimpsest_config *palimpsest_config_new(void);
+palimpsest_config *palimpsest_config_new(void);
 
 // Frees a configuration. Heaps that were made with it stay. NULL is no error.
-Status palimpsest_config_free(struct palimpsest_config *config);
+palimpsest_status palimpsest_config_free(palimpsest_config *config);
 
 // Which words are references. By default they are plain pointers.
-Status palimpsest_config_codec(struct palimpsest_config *config, struct palimpsest_codec codec);
+palimpsest_status palimpsest_config_codec(palimpsest_config *config, palimpsest_codec codec);
 
 // The function that tells the layout of `PALIMPSEST_HEADED` objects, and what it is called with. NULL for none.
-Status palimpsest_config_layouts(struct palimpsest_config *config,
-                                 palimpsest_layout_function function,
-                                 void *data);
+palimpsest_status palimpsest_config_layouts(palimpsest_config *config,
+                                            palimpsest_layout_function function,
+                                            void *data);
+
+// Adds a function that finds the references of objects, and stores its number, for `traced_by` of a layout: so headed objects
+// can be traced by it. (`palimpsest_define_traced` does that for objects without a header.)
+palimpsest_status palimpsest_config_trace(palimpsest_config *config,
+                                          palimpsest_trace_function function,
+                                          void *data,
+                                          uint16_t *number);
 
 // The most bytes that the heap uses. By default half of the memory that the process may use.
-Status palimpsest_config_limit(struct palimpsest_config *config, size_t bytes);
+palimpsest_status palimpsest_config_limit(palimpsest_config *config, size_t bytes);
 
 // Options as a string, `"cycle-every=64M,workers=2"`, after those that were given before; of two equal ones the last counts. The
 // chapter on tuning lists them. What `palimpsest_config_limit` and `palimpsest_config_rung` say goes before. Options that
 // nobody gives may come from the environment, `PALIMPSEST_OPTIONS`.
-Status palimpsest_config_options(struct palimpsest_config *config,
-                                 const char *options);
+palimpsest_status palimpsest_config_options(palimpsest_config *config,
+                                            const char *options);
 
 // How the heap keeps its snapshots: `"preimage/signal"`, `"forkcow"`, `"stw"`, as the chapter on deployment says. By default the
 // best that this machine allows. Where it cannot be had, making the heap fails and says why.
-Status palimpsest_config_rung(struct palimpsest_config *config,
-                              const char *rung);
+palimpsest_status palimpsest_config_rung(palimpsest_config *config,
+                                         const char *rung);
 
 // Has functions called when the collector does something. Those of several calls are all called, in the order of the calls. The
 // struct is copied.
-Status palimpsest_config_events(struct palimpsest_config *config,
-                                const struct palimpsest_events *events);
+palimpsest_status palimpsest_config_events(palimpsest_config *config,
+                                           const palimpsest_events *events);
 
 // Registers an object, which is alive, for finalization: when a cycle finds it reachable from nowhere, it is queued, with the
 // token, for `palimpsest_finalizer_take`. The token means nothing to the collector. The registration is stored in `finalizer`,
@@ -402,110 +464,125 @@ Status palimpsest_config_events(struct palimpsest_config *config,
 //
 // What a cycle finds is queued in the order of registration; there is no order between an object and what it refers to. A queued
 // object lives, with all that it refers to, until it is taken; then it is an object like any other.
-Status palimpsest_finalizer_register(struct palimpsest_mutator *mutator,
-                                     void *object,
-                                     uint64_t token,
-                                     palimpsest_finalizer *finalizer);
+palimpsest_status palimpsest_finalizer_register(palimpsest_mutator *mutator,
+                                                void *object,
+                                                uint64_t token,
+                                                palimpsest_finalizer *finalizer);
+
+// The same for an object that has references in native memory, which its trace function finds. No page tells of what is written
+// there, so every cycle of the young traces the object, for as long as it is registered.
+//
+// It is registered before the first safepoint at which it has such a reference; and, if it is kept when it has been taken from the
+// queue, again before the next one.
+palimpsest_status palimpsest_external_register(palimpsest_mutator *mutator,
+                                               void *object,
+                                               uint64_t token,
+                                               palimpsest_finalizer *finalizer);
 
 // Takes a registration back. Stores whether it was still there in `removed`, unless that is NULL: not, once the object is queued.
-Status palimpsest_finalizer_unregister(struct palimpsest_mutator *mutator,
-                                       palimpsest_finalizer finalizer,
-                                       bool *removed);
+palimpsest_status palimpsest_finalizer_unregister(palimpsest_mutator *mutator,
+                                                  palimpsest_finalizer finalizer,
+                                                  bool *removed);
 
 // Takes the next object that is to be finalized from the queue, with the token that it was registered with; NULL if there is
 // none. It stays alive if it is reachable from a root at this thread's next safepoint. `token` may be NULL.
-Status palimpsest_finalizer_take(struct palimpsest_mutator *mutator,
-                                 void **object,
-                                 uint64_t *token);
+palimpsest_status palimpsest_finalizer_take(palimpsest_mutator *mutator,
+                                            void **object,
+                                            uint64_t *token);
 
 // Waits until something is to be finalized, or so many milliseconds have passed, and stores whether something is. For a thread
 // that does nothing else: the collector does not wait for it. A safepoint.
-Status palimpsest_finalizer_wait(struct palimpsest_mutator *mutator,
-                                 uint64_t timeout_ms,
-                                 bool *any);
+palimpsest_status palimpsest_finalizer_wait(palimpsest_mutator *mutator,
+                                            uint64_t timeout_ms,
+                                            bool *any);
 
 // Queues all that is registered, reachable or not, in the order of registration: for languages that run finalizers at exit. Stores
 // how many are in the queue then in `queued`, unless that is NULL.
-Status palimpsest_finalizers_queue_all(struct palimpsest_mutator *mutator,
-                                       size_t *queued);
+palimpsest_status palimpsest_finalizers_queue_all(palimpsest_mutator *mutator,
+                                                  size_t *queued);
 
 // Makes a heap, and starts its collector's thread. It is freed by `palimpsest_heap_free`.
 //
 // Fails where an option has a value that it does not take, a limit does not allow a heap of this size, memory or a thread
 // cannot be had, or a rung is forced that this machine does not have. Where none is forced, a machine without a write barrier is no
 // error: `PALIMPSEST_TEXT_DEGRADED` says so.
-Status palimpsest_heap_new(const struct palimpsest_config *config,
-                           struct palimpsest_heap **heap);
+palimpsest_status palimpsest_heap_new(const palimpsest_config *config,
+                                      palimpsest_heap **heap);
 
 // Frees a heap. It lives on until its last mutator is detached; this pointer is not used again. What was made for it
 // (handles, root ranges, weak references and maps) is freed before or after. NULL is no error.
 //
 // Waits until the collector's thread has ended, where this was the last that held the heap. Nothing is finalized:
 // `palimpsest_finalizers_queue_all` is for that.
-Status palimpsest_heap_free(struct palimpsest_heap *heap);
+palimpsest_status palimpsest_heap_free(palimpsest_heap *heap);
 
 // The most bytes that the heap uses.
-Status palimpsest_heap_limit(const struct palimpsest_heap *heap, size_t *bytes);
+palimpsest_status palimpsest_heap_limit(const palimpsest_heap *heap, size_t *bytes);
+
+// Stores where this thread's words are: for objects of the kind `PALIMPSEST_LEAF`, or for all others.
+palimpsest_status palimpsest_inline_alloc_words(palimpsest_mutator *mutator,
+                                                bool leaf,
+                                                palimpsest_inline_alloc *words);
 
 // Defines which words of objects of a new kind are references. For objects without a header, at most 11 a heap together with
 // those of `palimpsest_define_traced`; further types have one, and are `PALIMPSEST_HEADED`.
 //
 // An object of the kind is allocated with room for all references that `mask` names.
-Status palimpsest_define_layout(const struct palimpsest_heap *heap,
-                                uint64_t mask,
-                                uint16_t tail,
-                                palimpsest_kind *kind);
+palimpsest_status palimpsest_define_layout(const palimpsest_heap *heap,
+                                           uint64_t mask,
+                                           uint16_t tail,
+                                           palimpsest_kind *kind);
 
 // Makes an empty map.
-Status palimpsest_weak_map_new(struct palimpsest_mutator *mutator, struct palimpsest_weak_map **map);
+palimpsest_status palimpsest_weak_map_new(palimpsest_mutator *mutator, palimpsest_weak_map **map);
 
 // Puts in a value for a key, which is alive, in place of the one that was there.
-Status palimpsest_weak_map_insert(struct palimpsest_mutator *mutator,
-                                  struct palimpsest_weak_map *map,
-                                  void *key,
-                                  uint64_t value);
+palimpsest_status palimpsest_weak_map_insert(palimpsest_mutator *mutator,
+                                             palimpsest_weak_map *map,
+                                             void *key,
+                                             uint64_t value);
 
 // Stores whether the map has the key, which is alive, in `found`, and its value in `value`. Where there is none, `value` is
 // left as it is.
-Status palimpsest_weak_map_get(struct palimpsest_mutator *mutator,
-                               const struct palimpsest_weak_map *map,
-                               void *key,
-                               uint64_t *value,
-                               bool *found);
+palimpsest_status palimpsest_weak_map_get(palimpsest_mutator *mutator,
+                                          const palimpsest_weak_map *map,
+                                          void *key,
+                                          uint64_t *value,
+                                          bool *found);
 
 // Takes a key out. Stores whether it was there in `removed`, unless that is NULL.
-Status palimpsest_weak_map_remove(struct palimpsest_mutator *mutator,
-                                  struct palimpsest_weak_map *map,
-                                  void *key,
-                                  bool *removed);
+palimpsest_status palimpsest_weak_map_remove(palimpsest_mutator *mutator,
+                                             palimpsest_weak_map *map,
+                                             void *key,
+                                             bool *removed);
 
 // Stores how many entries there are, some of which may be of keys that are dead and not yet found to be.
-Status palimpsest_weak_map_len(const struct palimpsest_weak_map *map, size_t *len);
+palimpsest_status palimpsest_weak_map_len(const palimpsest_weak_map *map, size_t *len);
 
 // Frees a map, on any thread. Its values are garbage then, unless something else refers to them. NULL is no error.
-Status palimpsest_weak_map_free(struct palimpsest_weak_map *map);
+palimpsest_status palimpsest_weak_map_free(palimpsest_weak_map *map);
 
 // Makes an ephemeron of a key, which is alive, and a value, which goes through the codec.
-Status palimpsest_ephemeron_new(struct palimpsest_mutator *mutator,
-                                void *key,
-                                uint64_t value,
-                                struct palimpsest_ephemeron **ephemeron);
+palimpsest_status palimpsest_ephemeron_new(palimpsest_mutator *mutator,
+                                           void *key,
+                                           uint64_t value,
+                                           palimpsest_ephemeron **ephemeron);
 
 // Stores key and value; NULL, and 0, if the key is dead. Both stay alive if they are reachable from a root at this thread's next
 // safepoint.
-Status palimpsest_ephemeron_get(struct palimpsest_mutator *mutator,
-                                const struct palimpsest_ephemeron *ephemeron,
-                                void **key,
-                                uint64_t *value);
+palimpsest_status palimpsest_ephemeron_get(palimpsest_mutator *mutator,
+                                           const palimpsest_ephemeron *ephemeron,
+                                           void **key,
+                                           uint64_t *value);
 
 // Gives the key another value, and stores whether it is alive in `alive`, unless that is NULL.
-Status palimpsest_ephemeron_set(struct palimpsest_mutator *mutator,
-                                struct palimpsest_ephemeron *ephemeron,
-                                uint64_t value,
-                                bool *alive);
+palimpsest_status palimpsest_ephemeron_set(palimpsest_mutator *mutator,
+                                           palimpsest_ephemeron *ephemeron,
+                                           uint64_t value,
+                                           bool *alive);
 
 // Frees an ephemeron, on any thread. NULL is no error.
-Status palimpsest_ephemeron_free(struct palimpsest_ephemeron *ephemeron);
+palimpsest_status palimpsest_ephemeron_free(palimpsest_ephemeron *ephemeron);
 
 // Attaches the calling thread. The mutator cannot leave it, and is freed there by `palimpsest_detach`.
 //
@@ -514,163 +591,245 @@ Status palimpsest_ephemeron_free(struct palimpsest_ephemeron *ephemeron);
 // reachable objects at every safepoint.
 //
 // Fails where the thread is attached to this heap already, blocks the barrier's signal, or is a collector's (in an event).
-Status palimpsest_attach(const struct palimpsest_heap *heap,
-                         bool scan_stack,
-                         struct palimpsest_mutator **mutator);
+palimpsest_status palimpsest_attach(const palimpsest_heap *heap,
+                                    bool scan_stack,
+                                    palimpsest_mutator **mutator);
 
 // Detaches the calling thread. Every attached thread does this before it ends: a thread that has ended attached is waited for,
 // for ever, by the next cycle. NULL is no error.
-Status palimpsest_detach(struct palimpsest_mutator *mutator);
+palimpsest_status palimpsest_detach(palimpsest_mutator *mutator);
+
+// Begins a blocking region without a function: from here to `palimpsest_step_in` the thread touches no object, the collector does
+// not wait for it, and calls with this mutator fail. For threads whose stack is not scanned.
+palimpsest_status palimpsest_step_out(palimpsest_mutator *mutator);
+
+// Ends what `palimpsest_step_out` began. Waits while the world is stopped.
+palimpsest_status palimpsest_step_in(palimpsest_mutator *mutator);
 
 // A new object of `bytes` bytes, zeroed and aligned to 16 bytes, in memory that never moves. NULL where there is none;
 // `palimpsest_last_status` says `PALIMPSEST_OUT_OF_MEMORY` where the heap limit leaves no room.
 //
 // This is a safepoint: objects that are not reachable from a root when it is called may be reclaimed, and the thread may be
 // stopped in it.
-void *palimpsest_alloc(struct palimpsest_mutator *mutator,
+void *palimpsest_alloc(palimpsest_mutator *mutator,
                        palimpsest_kind kind,
                        size_t bytes);
 
 // The same, with arbitrary contents. Before this thread's next safepoint, every word that the kind says may be a reference has
 // been written.
-void *palimpsest_alloc_uninit(struct palimpsest_mutator *mutator,
+void *palimpsest_alloc_uninit(palimpsest_mutator *mutator,
                               palimpsest_kind kind,
                               size_t bytes);
 
+// The same without a safepoint: references that only this thread's stack holds stay good. NULL as soon as there is no room, without
+// waiting for a cycle. For code that cannot say at every allocation where its references are; it does so at a safepoint of its
+// own choice, often enough, since a cycle waits for that.
+void *palimpsest_alloc_no_safepoint(palimpsest_mutator *mutator,
+                                    palimpsest_kind kind,
+                                    size_t bytes);
+
 // A safepoint, for loops that do not allocate: a few instructions when nothing is to do.
-Status palimpsest_poll(struct palimpsest_mutator *mutator);
+palimpsest_status palimpsest_poll(palimpsest_mutator *mutator);
 
 // Makes a full cycle that begins after this call, and waits until it has ended. What it did is stored in `cycle`, unless that is
 // NULL; its `size` is set by the caller. A cycle that fails is followed by another.
-Status palimpsest_collect(struct palimpsest_mutator *mutator,
-                          struct palimpsest_cycle *cycle);
+palimpsest_status palimpsest_collect(palimpsest_mutator *mutator,
+                                     palimpsest_cycle *cycle);
 
 // The same for a cycle of the young, or for a full one where there can be none.
-Status palimpsest_collect_young(struct palimpsest_mutator *mutator, struct palimpsest_cycle *cycle);
+palimpsest_status palimpsest_collect_young(palimpsest_mutator *mutator, palimpsest_cycle *cycle);
 
 // Calls `function`, which touches no object, without the collector having to wait for this thread: for system calls, locks and
 // native code that runs long. A safepoint before and after. References that only the function holds are no roots meanwhile.
 // Calls with this mutator fail in it, with `PALIMPSEST_BLOCKED`.
-Status palimpsest_blocking(struct palimpsest_mutator *mutator,
-                           palimpsest_blocking_function function,
-                           void *data);
+palimpsest_status palimpsest_blocking(palimpsest_mutator *mutator,
+                                      palimpsest_blocking_function function,
+                                      void *data);
 
 // Calls `function` with the reserve: the last part of the heap limit, which no other allocation uses. For after
 // `PALIMPSEST_OUT_OF_MEMORY`: to make an exception object, to unwind, to save what is worth saving. The function uses the
 // mutator, but does not detach.
-Status palimpsest_with_reserve(struct palimpsest_mutator *mutator,
-                               palimpsest_reserve_function function,
-                               void *data);
+palimpsest_status palimpsest_with_reserve(palimpsest_mutator *mutator,
+                                          palimpsest_reserve_function function,
+                                          void *data);
 
 // Opens `bytes` bytes from `start` on, which are memory of this heap, for system calls that write to it, until
 // `palimpsest_kernel_io_end`. Without, `read(2)` into a traced object fails with `EFAULT`. Leaf objects need none of this.
 //
 // The pages are copied in the pause of every cycle meanwhile, so this is for the time of a system call. The caller keeps the object
 // alive.
-Status palimpsest_kernel_io_begin(struct palimpsest_mutator *mutator,
-                                  void *start,
-                                  size_t bytes,
-                                  struct palimpsest_kernel_io **io);
+palimpsest_status palimpsest_kernel_io_begin(palimpsest_mutator *mutator,
+                                             void *start,
+                                             size_t bytes,
+                                             palimpsest_kernel_io **io);
 
 // Ends what `palimpsest_kernel_io_begin` began, on any thread. NULL is no error.
-Status palimpsest_kernel_io_end(struct palimpsest_kernel_io *io);
+palimpsest_status palimpsest_kernel_io_end(palimpsest_kernel_io *io);
 
 // Makes a root of an object, which is alive.
-Status palimpsest_handle_new(struct palimpsest_mutator *mutator,
-                             void *object,
-                             struct palimpsest_handle **handle);
+palimpsest_status palimpsest_handle_new(palimpsest_mutator *mutator,
+                                        void *object,
+                                        palimpsest_handle **handle);
 
 // The object of a handle. NULL where the handle was freed, or its heap is gone.
-void *palimpsest_handle_get(const struct palimpsest_handle *handle);
+void *palimpsest_handle_get(const palimpsest_handle *handle);
 
 // Makes a handle refer to another object, which is alive.
-Status palimpsest_handle_set(struct palimpsest_mutator *mutator,
-                             struct palimpsest_handle *handle,
-                             void *object);
+palimpsest_status palimpsest_handle_set(palimpsest_mutator *mutator, palimpsest_handle *handle, void *object);
 
 // Frees a handle, on any thread. NULL is no error.
-Status palimpsest_handle_free(struct palimpsest_handle *handle);
+palimpsest_status palimpsest_handle_free(palimpsest_handle *handle);
 
 // Makes `words` words from `start` on roots, each through the codec, until `palimpsest_roots_free`.
 //
 // Until then the memory stays where it is; attached threads may write to it between safepoints, and nobody else does. The
 // collector reads it where the C compiler sees nobody read, so it is written through a `volatile` pointer, or by code that
 // calls this interface afterwards, and is not a local variable that nobody else has the address of.
-Status palimpsest_roots_fixed(const struct palimpsest_heap *heap,
-                              const uint64_t *start,
-                              size_t words,
-                              struct palimpsest_roots **roots);
+palimpsest_status palimpsest_roots_fixed(const palimpsest_heap *heap,
+                                         const uint64_t *start,
+                                         size_t words,
+                                         palimpsest_roots **roots);
 
 // A stack that grows upwards: makes the words from `start` up to, and without, the one that `*top` points to when the snapshot
 // is taken roots, each through the codec. Otherwise as `palimpsest_roots_fixed`, for `top` too.
-Status palimpsest_roots_up_to(const struct palimpsest_heap *heap,
-                              const uint64_t *start,
-                              const uint64_t *const *top,
-                              struct palimpsest_roots **roots);
+palimpsest_status palimpsest_roots_up_to(const palimpsest_heap *heap,
+                                         const uint64_t *start,
+                                         const uint64_t *const *top,
+                                         palimpsest_roots **roots);
 
 // As `palimpsest_roots_fixed`, for words that may be anything: references, also into the middle of objects, or none.
-Status palimpsest_roots_conservative(const struct palimpsest_heap *heap,
-                                     const uint64_t *start,
-                                     size_t words,
-                                     struct palimpsest_roots **roots);
+palimpsest_status palimpsest_roots_conservative(const palimpsest_heap *heap,
+                                                const uint64_t *start,
+                                                size_t words,
+                                                palimpsest_roots **roots);
 
 // Takes a range from the roots, on any thread; before the memory goes away. NULL is no error.
-Status palimpsest_roots_free(struct palimpsest_roots *roots);
+palimpsest_status palimpsest_roots_free(palimpsest_roots *roots);
 
 // Stores what the heap has done. What is populated is asked of the kernel: about a millisecond for each gibibyte in use.
-Status palimpsest_heap_stats(const struct palimpsest_heap *heap,
-                             struct palimpsest_stats *stats);
+palimpsest_status palimpsest_heap_stats(const palimpsest_heap *heap,
+                                        palimpsest_stats *stats);
 
 // Stores what the process occupies. The kernel walks all of its page tables for that: milliseconds, for a large process.
-Status palimpsest_heap_footprint(const struct palimpsest_heap *heap,
-                                 struct palimpsest_footprint *footprint);
+palimpsest_status palimpsest_heap_footprint(const palimpsest_heap *heap,
+                                            palimpsest_footprint *footprint);
 
 // Stores a text in `buffer`, of `size` bytes, as much as there is room for with a NUL at its end; and in `needed`, unless that is
 // NULL, the bytes that all of it needs, with the NUL. `buffer` may be NULL if `size` is 0.
-Status palimpsest_heap_text(const struct palimpsest_heap *heap,
-                            palimpsest_text text,
-                            char *buffer,
-                            size_t size,
-                            size_t *needed);
+palimpsest_status palimpsest_heap_text(const palimpsest_heap *heap,
+                                       palimpsest_text text,
+                                       char *buffer,
+                                       size_t size,
+                                       size_t *needed);
 
 // The message of the last call that failed on this thread; an empty string if none has. Valid until the next call of this
 // interface on this thread. Never NULL.
 const char *palimpsest_last_error(void);
 
 // The status of the last call that failed on this thread; `PALIMPSEST_OK` if none has. For functions that return NULL.
-enum palimpsest_status palimpsest_last_status(void);
+palimpsest_status palimpsest_last_status(void);
+
+// Defines a kind of objects whose references `function` finds, called with `data`.
+palimpsest_status palimpsest_define_traced(const palimpsest_heap *heap,
+                                           palimpsest_trace_function function,
+                                           void *data,
+                                           palimpsest_kind *kind);
+
+// Where the object starts in the program. Not an address to load from.
+size_t palimpsest_frozen_address(const palimpsest_frozen *object);
+
+// What the object occupies, in bytes: its size, rounded up to 16.
+size_t palimpsest_frozen_bytes(const palimpsest_frozen *object);
+
+// Loads `words` words of the object, from word `first` on, into `into`. Those beyond its end are 0.
+void palimpsest_frozen_load(const palimpsest_frozen *object, size_t first, uint64_t *into, size_t words);
+
+// A reference to the object that starts here; NULL is none.
+void palimpsest_trace_object(palimpsest_tracer *tracer, size_t object);
+
+// A word that the codec tells to be a reference, or not.
+void palimpsest_trace_word(palimpsest_tracer *tracer, uint64_t word);
+
+// A word that may be a reference, also to a place within an object, or anything else.
+void palimpsest_trace_conservative(palimpsest_tracer *tracer, uint64_t word);
+
+// Whether to go on. If not, the marking is given up, and the function returns: to be asked every thousand references or so where
+// there may be many.
+bool palimpsest_trace_goes_on(palimpsest_tracer *tracer);
 
 // Makes a weak reference to an object, which is alive.
-Status palimpsest_weak_new(struct palimpsest_mutator *mutator, void *object, struct palimpsest_weak **weak);
+palimpsest_status palimpsest_weak_new(palimpsest_mutator *mutator, void *object, palimpsest_weak **weak);
 
 // Stores the object in `object`; NULL if it is dead, or queued for finalization. It stays alive if it is reachable from a root
 // at this thread's next safepoint.
-Status palimpsest_weak_get(struct palimpsest_mutator *mutator,
-                           const struct palimpsest_weak *weak,
-                           void **object);
+palimpsest_status palimpsest_weak_get(palimpsest_mutator *mutator,
+                                      const palimpsest_weak *weak,
+                                      void **object);
 
 // Makes this a reference to another object, which is alive.
-Status palimpsest_weak_set(struct palimpsest_mutator *mutator, struct palimpsest_weak *weak, void *object);
+palimpsest_status palimpsest_weak_set(palimpsest_mutator *mutator, palimpsest_weak *weak, void *object);
 
 // Frees a weak reference, on any thread. NULL is no error.
-Status palimpsest_weak_free(struct palimpsest_weak *weak);
+palimpsest_status palimpsest_weak_free(palimpsest_weak *weak);
 
 // Makes a weak reference from one object to another, both of which are alive, and stores its number, which `owner` keeps in a
 // word that is not traced. It is freed with its owner: a number is good for as long as the object that it was made for is alive.
 // For a language's own weak-reference objects.
-Status palimpsest_weak_slot_new(struct palimpsest_mutator *mutator,
-                                void *owner,
-                                void *object,
-                                uint32_t *number);
+palimpsest_status palimpsest_weak_slot_new(palimpsest_mutator *mutator,
+                                           void *owner,
+                                           void *object,
+                                           uint32_t *number);
 
 // As `palimpsest_weak_get`, for the slot of this number, whose owner is alive.
-Status palimpsest_weak_slot_get(struct palimpsest_mutator *mutator, uint32_t number, void **object);
+palimpsest_status palimpsest_weak_slot_get(palimpsest_mutator *mutator, uint32_t number, void **object);
 
 // As `palimpsest_weak_set`, for the slot of this number, whose owner is alive.
-Status palimpsest_weak_slot_set(struct palimpsest_mutator *mutator, uint32_t number, void *object);
+palimpsest_status palimpsest_weak_slot_set(palimpsest_mutator *mutator, uint32_t number, void *object);
 
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus
 
 #endif  /* PALIMPSEST_H */
+
+#ifndef PALIMPSEST_NO_INLINE
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// The allocation fast path in C, for programs that allocate so much that the call counts: as palimpsest_alloc_uninit, without
+// looking whether the arguments make sense. `words` are this thread's of palimpsest_inline_alloc_words: those for leaf objects if
+// `kind` is PALIMPSEST_LEAF, otherwise the others.
+static inline void *palimpsest_alloc_inline(palimpsest_mutator *mutator, const palimpsest_inline_alloc *words,
+                                            palimpsest_kind kind, size_t bytes)
+{
+    size_t size = (bytes + 15) & ~(size_t)15;
+    uintptr_t at = *words->cursor;
+    uint8_t *first;
+    if (*(const volatile uint32_t *)words->poll != 0 || bytes - 1 >= PALIMPSEST_SMALL_MAX || *words->limit - at < size)
+        return palimpsest_alloc_uninit(mutator, kind, bytes);
+    *words->cursor = at + size;
+    first = words->metadata + at / 16;
+    if (size == 16) {
+        *first = (uint8_t)(kind | *words->colour | PALIMPSEST_METADATA_END);
+    } else {
+        *first = (uint8_t)(kind | *words->colour);
+        first[size / 16 - 1] = PALIMPSEST_METADATA_END;
+    }
+    // The word that the size leaves over is traced with the rest.
+    if (size - bytes >= 8)
+        *(uint64_t *)(at + size - 8) = 0;
+    return (void *)at;
+}
+
+// A safepoint: a load and a branch when nothing is to do.
+static inline void palimpsest_poll_inline(palimpsest_mutator *mutator, const palimpsest_inline_alloc *words)
+{
+    if (*(const volatile uint32_t *)words->poll != 0)
+        (void)palimpsest_poll(mutator);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif // PALIMPSEST_NO_INLINE

@@ -2,7 +2,8 @@
 
 use crate::kinds::{Layouts, palimpsest_layout};
 use crate::status::{Answer, Status, fail};
-use palimpsest::{Address, Embedder, Layout};
+use crate::trace::Traces;
+use palimpsest::{Address, Embedder, Frozen, Layout, Tracer};
 
 /// Which words are references: those with `(word & mask) == value`, but for those with no bit of `address_mask`. The address is
 /// `word & address_mask`, where an object starts.
@@ -67,6 +68,7 @@ pub extern "C" fn palimpsest_codec_high_tag(bits: u32, tag: u64) -> palimpsest_c
 pub struct Codec {
     pub(crate) words: palimpsest_codec,
     pub(crate) layouts: Option<Layouts>,
+    pub(crate) traces: Traces,
 }
 
 // SAFETY: `decode` depends on the word and on what never changes. What the user's functions do is the user's contract; what
@@ -82,11 +84,18 @@ unsafe impl Embedder for Codec {
     fn layout(&self, header: u64) -> Layout {
         self.layouts.as_ref().map_or(Layout::words(), |layouts| layouts.of(header).into())
     }
+
+    fn trace(&self, id: u16, object: &Frozen<'_>, tracer: &mut Tracer<'_>) {
+        self.traces.trace(id, object, tracer);
+    }
 }
 
 impl From<palimpsest_layout> for Layout {
     #[inline]
     fn from(layout: palimpsest_layout) -> Self {
+        if let Some(id) = layout.traced_by.checked_sub(1) {
+            return Layout::native(id);
+        }
         let words = Layout::mask(layout.mask);
         if layout.tail == palimpsest_layout::NO_TAIL { words } else { words.with_tail(layout.tail) }
     }

@@ -3,8 +3,9 @@
 use crate::codec::{Codec, palimpsest_codec};
 use crate::events::{Listening, palimpsest_events};
 use crate::kinds::{Layouts, palimpsest_layout_function};
-use crate::opaque::{self, ANYBODY, Opaque as _, Shell, close, null, opaque, open};
-use crate::status::{Answer, Status, entry, entry_or, fail, failed};
+use crate::opaque::{self, ANYBODY, Opaque as _, Shell, close, null, opaque, open, out};
+use crate::status::{Answer, Status, entry, entry_or, fail, failed, palimpsest_status};
+use crate::trace::{Traces, palimpsest_trace_function};
 use palimpsest::{Heap, HeapBuilder, Wish};
 use std::cell::RefCell;
 use std::ffi::{CStr, c_char, c_void};
@@ -18,6 +19,7 @@ opaque!(palimpsest_config, RefCell<Config>, b"conf");
 pub(crate) struct Config {
     codec: palimpsest_codec,
     layouts: Option<Layouts>,
+    traces: Traces,
     limit: Option<usize>,
     options: String,
     rung: Option<Wish>,
@@ -27,7 +29,7 @@ pub(crate) struct Config {
 impl Config {
     /// A heap in the making, and who hears of its `OutOfMemory`.
     pub(crate) fn builder(&self) -> Answer<(HeapBuilder<Codec>, Vec<Listening>)> {
-        let codec = Codec { words: self.codec, layouts: self.layouts };
+        let codec = Codec { words: self.codec, layouts: self.layouts, traces: self.traces.clone() };
         let mut builder = Heap::builder(codec).options(&self.options).map_err(|why| failed(&why))?;
         if let Some(limit) = self.limit {
             builder = builder.limit(limit);
@@ -50,6 +52,7 @@ pub extern "C" fn palimpsest_config_new() -> *mut palimpsest_config {
         let config = Config {
             codec: palimpsest_codec::POINTERS,
             layouts: None,
+            traces: Traces::new(),
             limit: None,
             options: String::new(),
             rung: None,
@@ -61,7 +64,7 @@ pub extern "C" fn palimpsest_config_new() -> *mut palimpsest_config {
 
 /// Frees a configuration. Heaps that were made with it stay. NULL is no error.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_config_free(config: *mut palimpsest_config) -> Status {
+pub unsafe extern "C" fn palimpsest_config_free(config: *mut palimpsest_config) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     entry(|| unsafe { close(config) }.map(drop))
 }
@@ -102,7 +105,7 @@ unsafe fn text<'a>(text: *const c_char, name: &str) -> Answer<&'a str> {
 pub unsafe extern "C" fn palimpsest_config_codec(
     config: *mut palimpsest_config,
     codec: palimpsest_codec,
-) -> Status {
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     unsafe {
         with(config, |config| {
@@ -119,7 +122,7 @@ pub unsafe extern "C" fn palimpsest_config_layouts(
     config: *mut palimpsest_config,
     function: palimpsest_layout_function,
     data: *mut c_void,
-) -> Status {
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     unsafe {
         with(config, |config| {
@@ -129,9 +132,31 @@ pub unsafe extern "C" fn palimpsest_config_layouts(
     }
 }
 
+/// Adds a function that finds the references of objects, and stores its number, for `traced_by` of a layout: so headed objects
+/// can be traced by it. (`palimpsest_define_traced` does that for objects without a header.)
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_config_trace(
+    config: *mut palimpsest_config,
+    function: palimpsest_trace_function,
+    data: *mut c_void,
+    number: *mut u16,
+) -> palimpsest_status {
+    // SAFETY: what C passes; see the crate.
+    unsafe {
+        with(config, |config| {
+            let number = out(number, "number")?;
+            number.write(config.traces.add(function, data)? + 1);
+            Ok(())
+        })
+    }
+}
+
 /// The most bytes that the heap uses. By default half of the memory that the process may use.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_config_limit(config: *mut palimpsest_config, bytes: usize) -> Status {
+pub unsafe extern "C" fn palimpsest_config_limit(
+    config: *mut palimpsest_config,
+    bytes: usize,
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     unsafe {
         with(config, |config| {
@@ -148,7 +173,7 @@ pub unsafe extern "C" fn palimpsest_config_limit(config: *mut palimpsest_config,
 pub unsafe extern "C" fn palimpsest_config_options(
     config: *mut palimpsest_config,
     options: *const c_char,
-) -> Status {
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     unsafe {
         with(config, |config| {
@@ -169,7 +194,7 @@ pub unsafe extern "C" fn palimpsest_config_options(
 pub unsafe extern "C" fn palimpsest_config_rung(
     config: *mut palimpsest_config,
     rung: *const c_char,
-) -> Status {
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     unsafe {
         with(config, |config| {
@@ -187,7 +212,7 @@ pub unsafe extern "C" fn palimpsest_config_rung(
 pub unsafe extern "C" fn palimpsest_config_events(
     config: *mut palimpsest_config,
     events: *const palimpsest_events,
-) -> Status {
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     unsafe {
         with(config, |config| {

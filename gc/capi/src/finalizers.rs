@@ -1,9 +1,10 @@
 //! Finalizers: the program is told of objects that it cannot reach any more, and gets them back.
 
+use crate::codec::Codec;
 use crate::mutator::{palimpsest_mutator, running};
-use crate::opaque::out;
-use crate::status::{Status, entry, no_memory};
-use palimpsest::{Address, Finalizer};
+use crate::opaque::{out, out_or_none, store};
+use crate::status::{entry, no_memory, palimpsest_status};
+use palimpsest::{Address, Finalizer, Mutator, OutOfMemory};
 use std::ffi::c_void;
 use std::ptr::null_mut;
 use std::time::Duration;
@@ -34,17 +35,45 @@ pub unsafe extern "C" fn palimpsest_finalizer_register(
     object: *mut c_void,
     token: u64,
     finalizer: *mut palimpsest_finalizer,
-) -> Status {
+) -> palimpsest_status {
+    // SAFETY: what C passes; see the crate.
+    unsafe { register(mutator, object, token, finalizer, Mutator::register_finalizer) }
+}
+
+/// The same for an object that has references in native memory, which its trace function finds. No page tells of what is written
+/// there, so every cycle of the young traces the object, for as long as it is registered.
+///
+/// It is registered before the first safepoint at which it has such a reference; and, if it is kept when it has been taken from the
+/// queue, again before the next one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_external_register(
+    mutator: *mut palimpsest_mutator,
+    object: *mut c_void,
+    token: u64,
+    finalizer: *mut palimpsest_finalizer,
+) -> palimpsest_status {
+    // SAFETY: what C passes; see the crate.
+    unsafe { register(mutator, object, token, finalizer, Mutator::register_external) }
+}
+
+/// Registers an object.
+///
+/// # Safety
+/// See the crate.
+unsafe fn register(
+    mutator: *mut palimpsest_mutator,
+    object: *mut c_void,
+    token: u64,
+    finalizer: *mut palimpsest_finalizer,
+    how: impl FnOnce(&mut Mutator<Codec>, Address, u64) -> Result<Finalizer, OutOfMemory>,
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
-        let attached = unsafe { running(mutator)? };
+        let (attached, place) = unsafe { (running(mutator)?, out_or_none(finalizer, "finalizer")?) };
         let object = attached.object(object, "object")?;
-        let registered = attached.with(|mutator| mutator.register_finalizer(object, token));
+        let registered = attached.with(|mutator| how(mutator, object, token));
         let registered = registered.map_err(|_| no_memory("a registration for finalization"))?;
-        if !finalizer.is_null() {
-            // SAFETY: likewise.
-            unsafe { out(finalizer, "finalizer")? }.write(number_of(registered));
-        }
+        store(place, number_of(registered));
         Ok(())
     })
 }
@@ -55,17 +84,16 @@ pub unsafe extern "C" fn palimpsest_finalizer_unregister(
     mutator: *mut palimpsest_mutator,
     finalizer: palimpsest_finalizer,
     removed: *mut bool,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
+        // SAFETY: what C passes; see the crate.
+        let removed = unsafe { out_or_none(removed, "removed")? };
         // SAFETY: what C passes; see the crate.
         let attached = unsafe { running(mutator)? };
         // SAFETY: as in `number_of`. A number that is no registration's is not found.
         let finalizer = unsafe { std::mem::transmute::<u64, Finalizer>(finalizer) };
         let was = attached.with(|mutator| mutator.unregister_finalizer(finalizer));
-        if !removed.is_null() {
-            // SAFETY: what C passes; see the crate.
-            unsafe { out(removed, "removed")? }.write(was);
-        }
+        store(removed, was);
         Ok(())
     })
 }
@@ -77,12 +105,12 @@ pub unsafe extern "C" fn palimpsest_finalizer_take(
     mutator: *mut palimpsest_mutator,
     object: *mut *mut c_void,
     token: *mut u64,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, place) = unsafe { (running(mutator)?, out(object, "object")?) };
         // SAFETY: likewise.
-        let token = if token.is_null() { None } else { Some(unsafe { out(token, "token")? }) };
+        let token = unsafe { out_or_none(token, "token")? };
         let taken = attached.with(|mutator| mutator.take_finalizable());
         place.write(taken.map_or(null_mut(), |(object, _): (Address, u64)| object.as_ptr()));
         if let (Some(place), Some((_, token))) = (token, taken) {
@@ -99,7 +127,7 @@ pub unsafe extern "C" fn palimpsest_finalizer_wait(
     mutator: *mut palimpsest_mutator,
     timeout_ms: u64,
     any: *mut bool,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, place) = unsafe { (running(mutator)?, out(any, "any")?) };
@@ -115,15 +143,14 @@ pub unsafe extern "C" fn palimpsest_finalizer_wait(
 pub unsafe extern "C" fn palimpsest_finalizers_queue_all(
     mutator: *mut palimpsest_mutator,
     queued: *mut usize,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
+        // SAFETY: what C passes; see the crate.
+        let queued = unsafe { out_or_none(queued, "queued")? };
         // SAFETY: what C passes; see the crate.
         let attached = unsafe { running(mutator)? };
         let all = attached.with(|mutator| mutator.queue_all_finalizers());
-        if !queued.is_null() {
-            // SAFETY: likewise.
-            unsafe { out(queued, "queued")? }.write(all);
-        }
+        store(queued, all);
         Ok(())
     })
 }

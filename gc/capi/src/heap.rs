@@ -5,7 +5,7 @@ use crate::config::palimpsest_config;
 use crate::events::Listening;
 use crate::kinds::Kinds;
 use crate::opaque::{ANYBODY, Shell, close, lend, opaque, open, out};
-use crate::status::{Answer, Status, entry, fail, failed};
+use crate::status::{Answer, Status, entry, fail, failed, palimpsest_status};
 use palimpsest::Heap;
 use palimpsest_runtime::host_fork::Generation;
 use std::sync::{Arc, Weak};
@@ -83,7 +83,7 @@ impl Of {
 pub unsafe extern "C" fn palimpsest_heap_new(
     config: *const palimpsest_config,
     heap: *mut *mut palimpsest_heap,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (config, place) = unsafe { (lend(config)?, out(heap, "heap")?) };
@@ -103,14 +103,17 @@ pub unsafe extern "C" fn palimpsest_heap_new(
 /// Waits until the collector's thread has ended, where this was the last that held the heap. Nothing is finalized:
 /// `palimpsest_finalizers_queue_all` is for that.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_heap_free(heap: *mut palimpsest_heap) -> Status {
+pub unsafe extern "C" fn palimpsest_heap_free(heap: *mut palimpsest_heap) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     entry(|| unsafe { close(heap) }.map(drop))
 }
 
 /// The most bytes that the heap uses.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_heap_limit(heap: *const palimpsest_heap, bytes: *mut usize) -> Status {
+pub unsafe extern "C" fn palimpsest_heap_limit(
+    heap: *const palimpsest_heap,
+    bytes: *mut usize,
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (heap, bytes) = unsafe { (lend(heap)?, out(bytes, "bytes")?) };

@@ -2,7 +2,7 @@
 
 use crate::heap::{Shared, palimpsest_heap};
 use crate::opaque::{lend, out};
-use crate::status::{Answer, Status, entry, fail, failed};
+use crate::status::{Answer, Status, entry, fail, failed, palimpsest_status};
 use palimpsest::Kind;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -31,6 +31,8 @@ pub struct palimpsest_layout {
     pub mask: u64,
     /// Besides, all words from this one on; `PALIMPSEST_NO_TAIL` for none.
     pub tail: u16,
+    /// Instead of all that, the trace function of this number, which `palimpsest_config_trace` gave; 0 for none.
+    pub traced_by: u16,
 }
 
 impl palimpsest_layout {
@@ -107,22 +109,16 @@ impl Kinds {
 
     /// Notes a kind that the heap has defined, and returns its number.
     pub(crate) fn add(&self, kind: Kind, least: usize) -> palimpsest_kind {
-        let number = number_of(kind);
+        let number = kind.number();
         self.0[usize::from(number)].store(least, Relaxed);
         number
     }
 }
 
-/// A kind is a byte inside.
-fn number_of(kind: Kind) -> palimpsest_kind {
-    // SAFETY: `Kind` is a transparent byte.
-    unsafe { std::mem::transmute::<Kind, u8>(kind) }
-}
-
 /// The kind of this number, which [`Kinds`] knows.
 #[inline(always)]
 fn from_number(number: palimpsest_kind) -> Kind {
-    // SAFETY: `Kind` is a transparent byte, and this is one that the heap has made.
+    // SAFETY: `Kind` is transparent, a byte, and this is the number of one that the heap has made.
     unsafe { std::mem::transmute::<u8, Kind>(number) }
 }
 
@@ -136,12 +132,12 @@ pub unsafe extern "C" fn palimpsest_define_layout(
     mask: u64,
     tail: u16,
     kind: *mut palimpsest_kind,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (heap, kind) = unsafe { (lend(heap)?, out(kind, "kind")?) };
         heap.must_be_here()?;
-        let layout = palimpsest_layout { mask, tail };
+        let layout = palimpsest_layout { mask, tail, traced_by: 0 };
         kind.write(define(heap, layout.into(), layout.least())?);
         Ok(())
     })
@@ -155,10 +151,8 @@ pub(crate) fn define(heap: &Shared, layout: palimpsest::Layout, least: usize) ->
 
 const _: () = {
     // What C has as constants is what the collector calls so.
-    const fn same(kind: Kind, number: u8) -> bool {
-        // SAFETY: as in `number_of`.
-        unsafe { std::mem::transmute::<Kind, u8>(kind) == number }
-    }
-    assert!(same(Kind::LEAF, PALIMPSEST_LEAF) && same(Kind::UNIFORM, PALIMPSEST_UNIFORM));
-    assert!(same(Kind::CONSERVATIVE, PALIMPSEST_CONSERVATIVE) && same(Kind::HEADED, PALIMPSEST_HEADED));
+    assert!(Kind::LEAF.number() == PALIMPSEST_LEAF && Kind::UNIFORM.number() == PALIMPSEST_UNIFORM);
+    assert!(
+        Kind::CONSERVATIVE.number() == PALIMPSEST_CONSERVATIVE && Kind::HEADED.number() == PALIMPSEST_HEADED
+    );
 };

@@ -20,6 +20,8 @@
 //! | `opaque` | things that C holds by pointers, and what is seen of their misuse |
 //! | `config`, `heap`, `kinds`, `codec` | making heaps |
 //! | `mutator`, `regions` | attached threads: allocation, cycles; regions in which they do something else |
+//! | `trace` | native trace functions |
+//! | `inline` | the words of the allocation fast path |
 //! | `roots`, `weak`, `maps`, `finalizers` | what keeps objects, and what does not |
 //! | `stats`, `cycles`, `events` | what can be asked, and what is told |
 #![allow(non_camel_case_types, reason = "types and constants are called as they are in C")]
@@ -31,6 +33,7 @@ mod cycles;
 mod events;
 mod finalizers;
 mod heap;
+mod inline;
 mod kinds;
 mod maps;
 mod mutator;
@@ -39,4 +42,5 @@ mod regions;
 mod roots;
 mod stats;
 mod status;
+mod trace;
 mod weak;

@@ -2,8 +2,8 @@
 
 use crate::heap::Of;
 use crate::mutator::{palimpsest_mutator, running};
-use crate::opaque::{ANYBODY, Shell, close, lend, opaque, open, out};
-use crate::status::{Status, entry, no_memory};
+use crate::opaque::{ANYBODY, Shell, close, lend, opaque, open, out, out_or_none, store};
+use crate::status::{entry, no_memory, palimpsest_status};
 use palimpsest::{Address, Ephemeron, WeakMap};
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -17,7 +17,7 @@ opaque!(palimpsest_weak_map, (WeakMap, Of), b"wmap");
 pub unsafe extern "C" fn palimpsest_weak_map_new(
     mutator: *mut palimpsest_mutator,
     map: *mut *mut palimpsest_weak_map,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, place) = unsafe { (running(mutator)?, out(map, "map")?) };
@@ -34,7 +34,7 @@ pub unsafe extern "C" fn palimpsest_weak_map_insert(
     map: *mut palimpsest_weak_map,
     key: *mut c_void,
     value: u64,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, (map, heap)) = unsafe { (running(mutator)?, lend(map)?) };
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn palimpsest_weak_map_get(
     key: *mut c_void,
     value: *mut u64,
     found: *mut bool,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, (map, heap)) = unsafe { (running(mutator)?, lend(map)?) };
@@ -78,24 +78,26 @@ pub unsafe extern "C" fn palimpsest_weak_map_remove(
     map: *mut palimpsest_weak_map,
     key: *mut c_void,
     removed: *mut bool,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
+        // SAFETY: what C passes; see the crate.
+        let removed = unsafe { out_or_none(removed, "removed")? };
         // SAFETY: what C passes; see the crate.
         let (attached, (map, heap)) = unsafe { (running(mutator)?, lend(map)?) };
         heap.must_be(&attached.heap)?;
         let key = attached.object(key, "key")?;
         let was = attached.with(|mutator| map.remove(mutator, key));
-        if !removed.is_null() {
-            // SAFETY: likewise.
-            unsafe { out(removed, "removed")? }.write(was.is_some());
-        }
+        store(removed, was.is_some());
         Ok(())
     })
 }
 
 /// Stores how many entries there are, some of which may be of keys that are dead and not yet found to be.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_weak_map_len(map: *const palimpsest_weak_map, len: *mut usize) -> Status {
+pub unsafe extern "C" fn palimpsest_weak_map_len(
+    map: *const palimpsest_weak_map,
+    len: *mut usize,
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let ((map, heap), place) = unsafe { (lend(map)?, out(len, "len")?) };
@@ -107,7 +109,7 @@ pub unsafe extern "C" fn palimpsest_weak_map_len(map: *const palimpsest_weak_map
 
 /// Frees a map, on any thread. Its values are garbage then, unless something else refers to them. NULL is no error.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_weak_map_free(map: *mut palimpsest_weak_map) -> Status {
+pub unsafe extern "C" fn palimpsest_weak_map_free(map: *mut palimpsest_weak_map) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     entry(|| unsafe { close(map) }.map(drop))
 }
@@ -123,7 +125,7 @@ pub unsafe extern "C" fn palimpsest_ephemeron_new(
     key: *mut c_void,
     value: u64,
     ephemeron: *mut *mut palimpsest_ephemeron,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, place) = unsafe { (running(mutator)?, out(ephemeron, "ephemeron")?) };
@@ -143,7 +145,7 @@ pub unsafe extern "C" fn palimpsest_ephemeron_get(
     ephemeron: *const palimpsest_ephemeron,
     key: *mut *mut c_void,
     value: *mut u64,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, (ephemeron, heap)) = unsafe { (running(mutator)?, lend(ephemeron)?) };
@@ -164,23 +166,24 @@ pub unsafe extern "C" fn palimpsest_ephemeron_set(
     ephemeron: *mut palimpsest_ephemeron,
     value: u64,
     alive: *mut bool,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
+        // SAFETY: what C passes; see the crate.
+        let alive = unsafe { out_or_none(alive, "alive")? };
         // SAFETY: what C passes; see the crate.
         let (attached, (ephemeron, heap)) = unsafe { (running(mutator)?, lend(ephemeron)?) };
         heap.must_be(&attached.heap)?;
         let is_alive = attached.with(|mutator| ephemeron.set_value(mutator, value));
-        if !alive.is_null() {
-            // SAFETY: likewise.
-            unsafe { out(alive, "alive")? }.write(is_alive);
-        }
+        store(alive, is_alive);
         Ok(())
     })
 }
 
 /// Frees an ephemeron, on any thread. NULL is no error.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_ephemeron_free(ephemeron: *mut palimpsest_ephemeron) -> Status {
+pub unsafe extern "C" fn palimpsest_ephemeron_free(
+    ephemeron: *mut palimpsest_ephemeron,
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     entry(|| unsafe { close(ephemeron) }.map(drop))
 }

@@ -9,14 +9,17 @@ use crate::heap::{Shared, palimpsest_heap};
 use crate::kinds::palimpsest_kind;
 use crate::opaque::{FREE, Opaque as _, RESTS, Shell, close, lend, lend_here, opaque, open, out, state_of};
 use crate::opaque::{null, this_thread, was_freed};
-use crate::status::{self, Answer, Status, entry, entry_or, fail, failed};
-use palimpsest::{Address, CycleRecord, Mutator, OutOfMemory, StackScan, WeakRef};
+use crate::status::{self, Answer, Status, entry, entry_or, fail, failed, palimpsest_status};
+use palimpsest::{Address, CycleRecord, GRANULE, Mutator, OutOfMemory, StackScan, WeakRef};
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+/// The bits of a metadata byte that are the kind of the object that starts there; 0 where none does.
+const KIND: u8 = 0x0f;
 
 /// An attached thread. It is used by that thread only.
 pub struct palimpsest_mutator(Shell<Attached>);
@@ -30,6 +33,11 @@ pub struct Attached {
     current: Cell<*mut Mutator<Codec>>,
     /// Callbacks in which it is used, one in the other.
     callbacks: Cell<usize>,
+    thread: usize,
+    scans_stack: bool,
+    is_outside: Cell<bool>,
+    /// The metadata byte of the granule at address 0, if there were one.
+    metadata: *const u8,
     /// Whether somebody is being told that memory has run out.
     telling: Cell<bool>,
 }
@@ -62,10 +70,16 @@ impl Attached {
         }
         let address = Address::from_ptr(object);
         // What makes a weak reference looks at the address first.
-        match is_heap_memory(|| self.with(|mutator| WeakRef::new(mutator, address)))? {
-            Ok(_) => Ok(address),
-            Err(_) => Err(status::no_memory("a reference")),
+        let probed = is_heap_memory(|| self.with(|mutator| WeakRef::new(mutator, address)))?;
+        probed.map_err(|_| status::no_memory("a reference"))?;
+        // SAFETY: the address is one of the heap, so its granule has metadata. Volatile: others sweep beside it.
+        let metadata = unsafe { self.metadata.wrapping_add(address.as_usize() / GRANULE).read_volatile() };
+        if metadata & KIND == 0 {
+            let why =
+                format_args!("{name}: no object starts at {address}, although it is memory of this heap");
+            return Err(fail(Status::PALIMPSEST_NOT_AN_OBJECT, why));
         }
+        Ok(address)
     }
 
     /// There is no room in the heap: tells those who listen.
@@ -128,11 +142,15 @@ pub(crate) unsafe fn misused(mutator: *const palimpsest_mutator) -> Status {
                  afterwards"
             ),
         ),
-        _ => fail(
-            Status::PALIMPSEST_WRONG_THREAD,
-            format_args!("the {} belongs to another thread; attach this one too", palimpsest_mutator::NAME),
-        ),
+        _ => wrong_thread(),
     }
+}
+
+#[cold]
+fn wrong_thread() -> Status {
+    let name = palimpsest_mutator::NAME;
+    let why = format_args!("the {name} belongs to another thread; attach this one too");
+    fail(Status::PALIMPSEST_WRONG_THREAD, why)
 }
 
 /// Attaches the calling thread. The mutator cannot leave it, and is freed there by `palimpsest_detach`.
@@ -147,18 +165,23 @@ pub unsafe extern "C" fn palimpsest_attach(
     heap: *const palimpsest_heap,
     scan_stack: bool,
     mutator: *mut *mut palimpsest_mutator,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (heap, place) = unsafe { (lend(heap)?, out(mutator, "mutator")?) };
         heap.must_be_here()?;
         let scan = if scan_stack { StackScan::Conservative } else { StackScan::None };
         let own = heap.heap.attach(scan).map_err(|why| failed(&why))?;
+        let metadata = own.inline_alloc(true).metadata.cast_const();
         let attached = Attached {
             heap: heap.clone(),
             own: UnsafeCell::new(own),
             current: Cell::new(null_mut()),
             callbacks: Cell::new(0),
+            thread: this_thread(),
+            scans_stack: scan_stack,
+            is_outside: Cell::new(false),
+            metadata,
             telling: Cell::new(false),
         };
         let shell: NonNull<palimpsest_mutator> = open(attached, this_thread())?;
@@ -174,7 +197,7 @@ pub unsafe extern "C" fn palimpsest_attach(
 /// Detaches the calling thread. Every attached thread does this before it ends: a thread that has ended attached is waited for,
 /// for ever, by the next cycle. NULL is no error.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_detach(mutator: *mut palimpsest_mutator) -> Status {
+pub unsafe extern "C" fn palimpsest_detach(mutator: *mut palimpsest_mutator) -> palimpsest_status {
     entry(|| {
         if mutator.is_null() {
             return Ok(());
@@ -198,6 +221,46 @@ impl Attached {
         let why = format_args!("{what} in a callback that uses the mutator: call it when that has returned");
         Err(fail(Status::PALIMPSEST_BLOCKED, why))
     }
+}
+
+/// Begins a blocking region without a function: from here to `palimpsest_step_in` the thread touches no object, the collector does
+/// not wait for it, and calls with this mutator fail. For threads whose stack is not scanned.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_step_out(mutator: *mut palimpsest_mutator) -> palimpsest_status {
+    entry(|| {
+        // SAFETY: what C passes; see the crate.
+        let (attached, state) = unsafe { (running(mutator)?, state_of(mutator)?) };
+        if attached.scans_stack {
+            let why = "this thread's stack is scanned, and could not be told while it is outside; use palimpsest_blocking";
+            return Err(fail(Status::PALIMPSEST_INVALID, format_args!("{why}")));
+        }
+        attached.must_be_outside("palimpsest_step_out")?;
+        attached.with(Mutator::step_out);
+        attached.is_outside.set(true);
+        state.store(RESTS, Relaxed);
+        Ok(())
+    })
+}
+
+/// Ends what `palimpsest_step_out` began. Waits while the world is stopped.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_step_in(mutator: *mut palimpsest_mutator) -> palimpsest_status {
+    entry(|| {
+        // SAFETY: what C passes; see the crate.
+        let (attached, state): (&Attached, _) = unsafe { (lend(mutator)?, state_of(mutator)?) };
+        attached.heap.must_be_here()?;
+        if attached.thread != this_thread() {
+            return Err(wrong_thread());
+        }
+        if !attached.is_outside.get() {
+            let why = format_args!("this thread has not stepped out (palimpsest_step_out)");
+            return Err(fail(Status::PALIMPSEST_INVALID, why));
+        }
+        attached.with(Mutator::step_in);
+        attached.is_outside.set(false);
+        state.store(this_thread(), Relaxed);
+        Ok(())
+    })
 }
 
 /// A new object of `bytes` bytes, zeroed and aligned to 16 bytes, in memory that never moves. NULL where there is none;
@@ -238,9 +301,28 @@ pub unsafe extern "C" fn palimpsest_alloc_uninit(
     })
 }
 
+/// The same without a safepoint: references that only this thread's stack holds stay good. NULL as soon as there is no room, without
+/// waiting for a cycle. For code that cannot say at every allocation where its references are; it does so at a safepoint of its
+/// own choice, often enough, since a cycle waits for that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_alloc_no_safepoint(
+    mutator: *mut palimpsest_mutator,
+    kind: palimpsest_kind,
+    bytes: usize,
+) -> *mut c_void {
+    entry_or(null_mut(), || {
+        // SAFETY: what C passes; see the crate.
+        let attached = unsafe { running(mutator)? };
+        let kind = attached.heap.kinds.of(kind, bytes)?;
+        // SAFETY: the caller writes the object.
+        let object = attached.with(|mutator| unsafe { mutator.alloc_no_safepoint(kind, bytes) });
+        object.map(|object| object.as_ptr().cast()).map_err(|error| attached.out_of_memory(&error))
+    })
+}
+
 /// A safepoint, for loops that do not allocate: a few instructions when nothing is to do.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_poll(mutator: *mut palimpsest_mutator) -> Status {
+pub unsafe extern "C" fn palimpsest_poll(mutator: *mut palimpsest_mutator) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         unsafe { running(mutator)? }.with(Mutator::poll);
@@ -254,7 +336,7 @@ pub unsafe extern "C" fn palimpsest_poll(mutator: *mut palimpsest_mutator) -> St
 pub unsafe extern "C" fn palimpsest_collect(
     mutator: *mut palimpsest_mutator,
     cycle: *mut palimpsest_cycle,
-) -> Status {
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     unsafe { collect(mutator, cycle, Mutator::collect) }
 }
@@ -264,7 +346,7 @@ pub unsafe extern "C" fn palimpsest_collect(
 pub unsafe extern "C" fn palimpsest_collect_young(
     mutator: *mut palimpsest_mutator,
     cycle: *mut palimpsest_cycle,
-) -> Status {
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     unsafe { collect(mutator, cycle, Mutator::collect_young) }
 }

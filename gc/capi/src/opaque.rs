@@ -235,6 +235,22 @@ pub(crate) unsafe fn out<'a, T>(place: *mut T, name: &str) -> Answer<&'a mut May
     Ok(unsafe { &mut *place.cast::<MaybeUninit<T>>() })
 }
 
+/// The same for what the caller may not want to know.
+///
+/// # Safety
+/// As for [`out`].
+pub(crate) unsafe fn out_or_none<'a, T>(place: *mut T, name: &str) -> Answer<Option<&'a mut MaybeUninit<T>>> {
+    // SAFETY: passed on to the caller.
+    if place.is_null() { Ok(None) } else { unsafe { out(place, name) }.map(Some) }
+}
+
+/// Stores something where there is a place for it.
+pub(crate) fn store<T>(place: Option<&mut MaybeUninit<T>>, value: T) {
+    if let Some(place) = place {
+        place.write(value);
+    }
+}
+
 /// An argument is NULL.
 #[cold]
 pub(crate) fn null(name: &str) -> Status {

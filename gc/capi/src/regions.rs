@@ -2,7 +2,7 @@
 
 use crate::mutator::{is_heap_memory, palimpsest_mutator, running};
 use crate::opaque::{ANYBODY, RESTS, Shell, close, null, opaque, open, out, state_of, this_thread};
-use crate::status::{Status, entry};
+use crate::status::{entry, palimpsest_status};
 use palimpsest::{Address, KernelIo};
 use std::ffi::c_void;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,7 +22,7 @@ pub unsafe extern "C" fn palimpsest_blocking(
     mutator: *mut palimpsest_mutator,
     function: palimpsest_blocking_function,
     data: *mut c_void,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, state) = unsafe { (running(mutator)?, state_of(mutator)?) };
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn palimpsest_with_reserve(
     mutator: *mut palimpsest_mutator,
     function: palimpsest_reserve_function,
     data: *mut c_void,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let attached = unsafe { running(mutator)? };
@@ -73,7 +73,7 @@ pub unsafe extern "C" fn palimpsest_kernel_io_begin(
     start: *mut c_void,
     bytes: usize,
     io: *mut *mut palimpsest_kernel_io,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, place) = unsafe { (running(mutator)?, out(io, "io")?) };
@@ -88,7 +88,7 @@ pub unsafe extern "C" fn palimpsest_kernel_io_begin(
 
 /// Ends what `palimpsest_kernel_io_begin` began, on any thread. NULL is no error.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_kernel_io_end(io: *mut palimpsest_kernel_io) -> Status {
+pub unsafe extern "C" fn palimpsest_kernel_io_end(io: *mut palimpsest_kernel_io) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     entry(|| unsafe { close(io) }.map(drop))
 }

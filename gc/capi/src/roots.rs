@@ -3,7 +3,7 @@
 use crate::heap::{Of, palimpsest_heap};
 use crate::mutator::{palimpsest_mutator, running};
 use crate::opaque::{ANYBODY, Shell, close, lend, null, opaque, open, out};
-use crate::status::{Answer, Status, entry, entry_or, fail, failed};
+use crate::status::{Answer, Status, entry, entry_or, fail, failed, palimpsest_status};
 use palimpsest::{Handle, RootRange, Roots};
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -18,7 +18,7 @@ pub unsafe extern "C" fn palimpsest_handle_new(
     mutator: *mut palimpsest_mutator,
     object: *mut c_void,
     handle: *mut *mut palimpsest_handle,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, place) = unsafe { (running(mutator)?, out(handle, "handle")?) };
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn palimpsest_handle_set(
     mutator: *mut palimpsest_mutator,
     handle: *mut palimpsest_handle,
     object: *mut c_void,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, (handle, heap)) = unsafe { (running(mutator)?, lend(handle)?) };
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn palimpsest_handle_set(
 
 /// Frees a handle, on any thread. NULL is no error.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_handle_free(handle: *mut palimpsest_handle) -> Status {
+pub unsafe extern "C" fn palimpsest_handle_free(handle: *mut palimpsest_handle) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     entry(|| unsafe { close(handle) }.map(drop))
 }
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn palimpsest_roots_fixed(
     start: *const u64,
     words: usize,
     roots: *mut *mut palimpsest_roots,
-) -> Status {
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     unsafe { add(heap, start, words, RootRange::Fixed { start, len: words }, roots) }
 }
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn palimpsest_roots_up_to(
     start: *const u64,
     top: *const *const u64,
     roots: *mut *mut palimpsest_roots,
-) -> Status {
+) -> palimpsest_status {
     if top.is_null() {
         return entry(|| Err(null("top")));
     }
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn palimpsest_roots_conservative(
     start: *const u64,
     words: usize,
     roots: *mut *mut palimpsest_roots,
-) -> Status {
+) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     unsafe { add(heap, start, words, RootRange::Conservative { start, len: words }, roots) }
 }
@@ -150,7 +150,7 @@ fn is_range(start: *const u64, words: usize) -> Answer {
 
 /// Takes a range from the roots, on any thread; before the memory goes away. NULL is no error.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_roots_free(roots: *mut palimpsest_roots) -> Status {
+pub unsafe extern "C" fn palimpsest_roots_free(roots: *mut palimpsest_roots) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     entry(|| unsafe { close(roots) }.map(drop))
 }

@@ -2,8 +2,8 @@
 
 use crate::cycles::{self, fill};
 use crate::heap::palimpsest_heap;
-use crate::opaque::{lend, null, out};
-use crate::status::{Status, entry, fail, failed};
+use crate::opaque::{lend, null, out_or_none, store};
+use crate::status::{Status, entry, fail, failed, palimpsest_status};
 use std::ffi::c_char;
 
 /// What a heap has done since it was made, and what it occupies. The caller sets `size`.
@@ -99,7 +99,7 @@ unsafe impl cycles::Grows for palimpsest_footprint {
 pub unsafe extern "C" fn palimpsest_heap_stats(
     heap: *const palimpsest_heap,
     stats: *mut palimpsest_stats,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let heap = unsafe { lend(heap)? };
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn palimpsest_heap_stats(
 pub unsafe extern "C" fn palimpsest_heap_footprint(
     heap: *const palimpsest_heap,
     footprint: *mut palimpsest_footprint,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let heap = unsafe { lend(heap)? };
@@ -187,8 +187,10 @@ pub unsafe extern "C" fn palimpsest_heap_text(
     buffer: *mut c_char,
     size: usize,
     needed: *mut usize,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
+        // SAFETY: what C passes; see the crate.
+        let needed = unsafe { out_or_none(needed, "needed")? };
         // SAFETY: what C passes; see the crate.
         let heap = unsafe { lend(heap)? };
         heap.must_be_here()?;
@@ -212,10 +214,7 @@ pub unsafe extern "C" fn palimpsest_heap_text(
             // SAFETY: behind what was stored, at most at the end.
             unsafe { buffer.cast::<u8>().add(stored).write(0) };
         }
-        if !needed.is_null() {
-            // SAFETY: what C passes; see the crate.
-            unsafe { out(needed, "needed")? }.write(text.len() + 1);
-        }
+        store(needed, text.len() + 1);
         Ok(())
     })
 }

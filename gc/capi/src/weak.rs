@@ -3,7 +3,7 @@
 use crate::heap::Of;
 use crate::mutator::{palimpsest_mutator, running};
 use crate::opaque::{ANYBODY, Shell, close, lend, opaque, open, out};
-use crate::status::{Status, entry, no_memory};
+use crate::status::{entry, no_memory, palimpsest_status};
 use palimpsest::{Address, WeakRef, WeakSlot};
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -18,7 +18,7 @@ pub unsafe extern "C" fn palimpsest_weak_new(
     mutator: *mut palimpsest_mutator,
     object: *mut c_void,
     weak: *mut *mut palimpsest_weak,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, place) = unsafe { (running(mutator)?, out(weak, "weak")?) };
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn palimpsest_weak_get(
     mutator: *mut palimpsest_mutator,
     weak: *const palimpsest_weak,
     object: *mut *mut c_void,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, (weak, heap), place) =
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn palimpsest_weak_set(
     mutator: *mut palimpsest_mutator,
     weak: *mut palimpsest_weak,
     object: *mut c_void,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, (weak, heap)) = unsafe { (running(mutator)?, lend(weak)?) };
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn palimpsest_weak_set(
 
 /// Frees a weak reference, on any thread. NULL is no error.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_weak_free(weak: *mut palimpsest_weak) -> Status {
+pub unsafe extern "C" fn palimpsest_weak_free(weak: *mut palimpsest_weak) -> palimpsest_status {
     // SAFETY: what C passes; see the crate.
     entry(|| unsafe { close(weak) }.map(drop))
 }
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn palimpsest_weak_slot_new(
     owner: *mut c_void,
     object: *mut c_void,
     number: *mut u32,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, place) = unsafe { (running(mutator)?, out(number, "number")?) };
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn palimpsest_weak_slot_get(
     mutator: *mut palimpsest_mutator,
     number: u32,
     object: *mut *mut c_void,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (attached, place) = unsafe { (running(mutator)?, out(object, "object")?) };
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn palimpsest_weak_slot_set(
     mutator: *mut palimpsest_mutator,
     number: u32,
     object: *mut c_void,
-) -> Status {
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let attached = unsafe { running(mutator)? };
