@@ -792,7 +792,10 @@ palimpsest_status palimpsest_weak_slot_set(palimpsest_mutator *mutator, uint32_t
 
 #endif  /* PALIMPSEST_H */
 
-#ifndef PALIMPSEST_NO_INLINE
+// The rest is left out if PALIMPSEST_NO_INLINE is defined.
+#if !defined(PALIMPSEST_INLINE_H) && !defined(PALIMPSEST_NO_INLINE)
+#define PALIMPSEST_INLINE_H
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -832,4 +835,5 @@ static inline void palimpsest_poll_inline(palimpsest_mutator *mutator, const pal
 #ifdef __cplusplus
 }
 #endif
-#endif // PALIMPSEST_NO_INLINE
+
+#endif // PALIMPSEST_INLINE_H

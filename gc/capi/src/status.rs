@@ -3,7 +3,7 @@
 //! The message lies in a buffer of the thread itself, so that saying it takes no memory: there may be none. Every function goes
 //! through [`entry`] or [`entry_or`], where a panic ends: nothing unwinds into C.
 
-use palimpsest::{Error, OutOfMemory};
+use palimpsest::{Error, Kind, OutOfMemory};
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_char;
@@ -164,6 +164,14 @@ pub(crate) fn failed(error: &Error) -> Status {
         },
         _ => Status::PALIMPSEST_SYSTEM,
     };
+    if let Error::TooManyLayouts = error {
+        // In C's words.
+        let most = Kind::LAYOUTS;
+        let why = format_args!(
+            "a heap can have {most} layouts without a header; further types have one (PALIMPSEST_HEADED)"
+        );
+        return fail(status, why);
+    }
     fail(status, format_args!("{error}"))
 }
 
