@@ -10,7 +10,7 @@
 
 use crate::status::{Answer, Status, fail, no_memory};
 use std::alloc::Layout;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::atomic::{
@@ -26,7 +26,7 @@ pub(crate) const ANYBODY: usize = 1;
 pub(crate) const RESTS: usize = 2;
 
 thread_local! {
-    static MARK: u8 = const { 0 };
+    static MARK: Cell<u8> = const { Cell::new(0) };
 }
 
 /// A number that no other living thread has: larger than the states above, being an address.
@@ -36,11 +36,18 @@ pub(crate) fn this_thread() -> usize {
 }
 
 /// Where a thing lies.
+#[repr(C)]
 pub struct Shell<T> {
+    pub(crate) head: Head,
+    value: UnsafeCell<MaybeUninit<T>>,
+}
+
+/// How every shell begins, whatever is in it: what may be looked at before that is known.
+#[repr(C)]
+pub struct Head {
     /// Of the type, as long as the process lives.
     type_mark: u32,
     pub(crate) state: AtomicUsize,
-    value: UnsafeCell<MaybeUninit<T>>,
 }
 
 /// The empty shells of a type. The list has room for all that there are, so that giving one back needs none.
@@ -83,6 +90,8 @@ pub(crate) unsafe trait Opaque: Sized + 'static {
 /// Makes `$name`, a wrapper of `Shell<$value>`, opaque.
 macro_rules! opaque {
     ($name:ident, $value:ty, $mark:literal) => {
+        // A pointer to a thing is one to its shell's head.
+        const _: () = assert!(std::mem::offset_of!($name, 0) == 0);
         // SAFETY: by this macro.
         unsafe impl $crate::opaque::Opaque for $name {
             type Value = $value;
@@ -112,7 +121,7 @@ pub(crate) fn open<T: Opaque>(value: T::Value, state: usize) -> Answer<NonNull<T
     // SAFETY: likewise.
     unsafe { (*shell.value.get()).write(value) };
     // Release: with the acquire of whoever looks whether something is in it.
-    shell.state.store(state, Release);
+    shell.head.state.store(state, Release);
     Ok(place)
 }
 
@@ -126,11 +135,8 @@ fn new_shell<T: Opaque>() -> Answer<NonNull<T>> {
     // SAFETY: a shell is not of size zero.
     let place = NonNull::new(unsafe { std::alloc::alloc(Layout::new::<T>()) }.cast::<T>());
     let place = place.ok_or_else(|| no_memory(T::NAME))?;
-    let shell = Shell {
-        type_mark: T::TYPE_MARK,
-        state: AtomicUsize::new(FREE),
-        value: UnsafeCell::new(MaybeUninit::uninit()),
-    };
+    let head = Head { type_mark: T::TYPE_MARK, state: AtomicUsize::new(FREE) };
+    let shell = Shell { head, value: UnsafeCell::new(MaybeUninit::uninit()) };
     // SAFETY: fresh memory of this layout.
     unsafe { place.write(T::wrap(shell)) };
     Ok(place)
@@ -147,13 +153,13 @@ unsafe fn shell_of<'a, T: Opaque>(thing: *const T) -> Answer<&'a Shell<T::Value>
     if !thing.is_aligned() {
         return Err(fail(Status::PALIMPSEST_FREED, format_args!("{thing:p} is no {}", T::NAME)));
     }
-    // SAFETY: shells are never freed.
-    let shell = unsafe { &*thing }.shell();
-    if shell.type_mark != T::TYPE_MARK {
+    // SAFETY: shells are never freed, and all begin so.
+    if unsafe { &*thing.cast::<Head>() }.type_mark != T::TYPE_MARK {
         let why = format_args!("{thing:p} is no {}, but something else of this interface", T::NAME);
         return Err(fail(Status::PALIMPSEST_FREED, why));
     }
-    Ok(shell)
+    // SAFETY: it is one of this type.
+    Ok(unsafe { &*thing }.shell())
 }
 
 /// What a pointer of C's leads to, for types that any thread may use.
@@ -163,7 +169,7 @@ unsafe fn shell_of<'a, T: Opaque>(thing: *const T) -> Answer<&'a Shell<T::Value>
 pub(crate) unsafe fn lend<'a, T: Opaque>(thing: *const T) -> Answer<&'a T::Value> {
     // SAFETY: passed on to the caller.
     let shell = unsafe { shell_of(thing)? };
-    if shell.state.load(Acquire) == FREE {
+    if shell.head.state.load(Acquire) == FREE {
         return Err(was_freed(thing));
     }
     // SAFETY: something is in it.
@@ -176,15 +182,17 @@ pub(crate) unsafe fn lend<'a, T: Opaque>(thing: *const T) -> Answer<&'a T::Value
 /// As for [`lend`].
 #[inline(always)]
 pub(crate) unsafe fn lend_here<'a, T: Opaque>(thing: *const T) -> Option<&'a T::Value> {
-    if thing.is_null() {
+    if thing.is_null() || !thing.is_aligned() {
         return None;
     }
-    // SAFETY: shells are never freed.
-    let shell = unsafe { &*thing }.shell();
+    // SAFETY: shells are never freed, and all begin so.
+    let head = unsafe { &*thing.cast::<Head>() };
     // Relaxed: this thread put its mark there.
-    let is_here = shell.state.load(Relaxed) == this_thread() && shell.type_mark == T::TYPE_MARK;
-    // SAFETY: something is in it.
-    is_here.then(|| unsafe { (*shell.value.get()).assume_init_ref() })
+    if head.state.load(Relaxed) != this_thread() || head.type_mark != T::TYPE_MARK {
+        return None;
+    }
+    // SAFETY: it is one of this type, and something is in it.
+    Some(unsafe { (*(*thing).shell().value.get()).assume_init_ref() })
 }
 
 /// Who may use the thing: see the constants.
@@ -193,7 +201,7 @@ pub(crate) unsafe fn lend_here<'a, T: Opaque>(thing: *const T) -> Option<&'a T::
 /// As for [`lend`].
 pub(crate) unsafe fn state_of<'a, T: Opaque>(thing: *const T) -> Answer<&'a AtomicUsize> {
     // SAFETY: passed on to the caller.
-    Ok(&unsafe { shell_of(thing)? }.state)
+    Ok(&unsafe { shell_of(thing)? }.head.state)
 }
 
 /// Takes a thing out of its shell, which is empty then. NULL is no error: nothing is taken.
@@ -205,7 +213,7 @@ pub(crate) unsafe fn close<T: Opaque>(thing: *mut T) -> Answer<Option<T::Value>>
     // SAFETY: passed on to the caller.
     let shell = unsafe { shell_of(thing)? };
     // One of two that free it at once finds it full.
-    if shell.state.swap(FREE, AcqRel) == FREE {
+    if shell.head.state.swap(FREE, AcqRel) == FREE {
         return Err(was_freed(thing));
     }
     // SAFETY: something was in it, and nobody else takes it.

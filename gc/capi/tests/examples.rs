@@ -3,7 +3,7 @@
 
 mod programs;
 
-use programs::{is_installed, package, run};
+use programs::{Library, compile_file, is_installed, package, run};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -54,6 +54,19 @@ fn the_examples_are_built_by_make_and_run() {
         assert!(trees.code == Some(0) && trees.stdout.contains(&says), "{}{}", trees.stdout, trees.stderr);
     }
     assert_eq!(run(Command::new(out.join("binarytrees")).arg("many")).code, Some(64));
+}
+
+/// What the book shows is what works: the program of its chapter, compiled and run.
+#[test]
+fn the_program_in_the_book_runs() {
+    let chapter = std::fs::read_to_string(root().join("docs/src/c.md")).expect("the chapter is readable");
+    let (_, rest) = chapter.split_once("```c\n").expect("it has a program in C");
+    let (text, _) = rest.split_once("```").expect("the program ends");
+    let file = temporary("book").join("program.c");
+    std::fs::write(&file, text).expect("the test's folder is writable");
+    let mut program = compile_file(&file, Library::Static, &[]);
+    let outcome = run(program.env("PALIMPSEST_OPTIONS", "cycle-every=4M"));
+    assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]

@@ -56,12 +56,18 @@ pub fn private_libraries() -> Vec<String> {
 
 /// Compiles a program of `tests/c`. What is returned runs it.
 pub fn compile(name: &str, library: Library, flags: &[&str]) -> Command {
+    compile_file(&source(&format!("{name}.c")), library, flags)
+}
+
+/// Compiles a program.
+pub fn compile_file(file: &Path, library: Library, flags: &[&str]) -> Command {
+    let name = file.file_stem().expect("a file has a name").to_string_lossy();
     let libraries = libraries();
     let kind = if library == Library::Static { "static" } else { "shared" };
     let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{kind}{}", flags.concat()));
     let mut compiler = Command::new("cc");
     compiler.args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-g", "-pthread"]);
-    compiler.args(flags).arg("-I").arg(include()).arg(source(&format!("{name}.c"))).arg("-o").arg(&program);
+    compiler.args(flags).arg("-I").arg(include()).arg(file).arg("-o").arg(&program);
     match library {
         Library::Static => {
             compiler.arg(libraries.join("libpalimpsest_c.a")).args(private_libraries());
