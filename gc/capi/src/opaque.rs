@@ -176,10 +176,10 @@ pub(crate) unsafe fn lend<'a, T: Opaque>(thing: *const T) -> Answer<&'a T::Value
     Ok(unsafe { (*shell.value.get()).assume_init_ref() })
 }
 
-/// The same for a type whose things are used by one thread, where it is this one and it may use it now. Otherwise the state.
+/// The same for the one type whose things belong to threads, where the thing is this thread's and may be used now.
 ///
 /// # Safety
-/// As for [`lend`].
+/// As for [`lend`]; and `T` is the only type that is opened with a thread's mark.
 #[inline(always)]
 pub(crate) unsafe fn lend_here<'a, T: Opaque>(thing: *const T) -> Option<&'a T::Value> {
     if thing.is_null() || !thing.is_aligned() {
@@ -187,11 +187,11 @@ pub(crate) unsafe fn lend_here<'a, T: Opaque>(thing: *const T) -> Option<&'a T::
     }
     // SAFETY: shells are never freed, and all begin so.
     let head = unsafe { &*thing.cast::<Head>() };
-    // Relaxed: this thread put its mark there.
-    if head.state.load(Relaxed) != this_thread() || head.type_mark != T::TYPE_MARK {
+    // Relaxed: this thread put its mark there. Only a type whose things belong to threads has such marks.
+    if head.state.load(Relaxed) != this_thread() {
         return None;
     }
-    // SAFETY: it is one of this type, and something is in it.
+    // SAFETY: so it is one of this type, and something is in it.
     Some(unsafe { (*(*thing).shell().value.get()).assume_init_ref() })
 }
 
