@@ -76,7 +76,7 @@ fn valgrind_finds_nothing() {
         return;
     }
     // Valgrind knows no userfaultfd, and of the memory of objects it knows nothing: this is about the interface's own.
-    for name in ["maps", "options"] {
+    for name in ["events", "maps", "memory", "misuse", "options", "weak"] {
         let program = compile(name, Library::Static, &[]);
         let mut valgrind = Command::new("valgrind");
         valgrind.args(["--error-exitcode=99", "--quiet"]).arg(program.get_program());
