@@ -58,7 +58,11 @@ fn what_is_weak_is_decided_once_by_all_workers() {
             assert_eq!(record.workers_wanted, workers as u32);
             assert_eq!(record.marked_objects, GRAPH + CHAIN + SINGLE, "{rung}: {record}");
             let dead = SINGLE - SINGLE.div_ceil(3);
-            assert_eq!((record.finalizers_queued, record.weak_refs_cleared), (dead, dead), "{rung}: {record}");
+            assert_eq!(
+                (record.finalizers_queued, record.weak_refs_cleared),
+                (dead, dead),
+                "{rung}: {record}"
+            );
             assert_eq!(map.len() as u64, CHAIN - 1, "{rung}");
 
             for (number, weak) in (0..).zip(&weak) {
