@@ -165,6 +165,20 @@ impl<E: Embedder> Heap<E> {
         Footprint::look(self.core())
     }
 
+    /// Whether an object starts at this address: one that is alive, or one that is dead and was not reclaimed yet. For interfaces
+    /// that are handed addresses by others: an address is only good for as long as something keeps its object alive.
+    pub fn is_object(&self, at: Address) -> bool {
+        let core = self.core();
+        core.must_be_ours("Heap::is_object");
+        let granule = core.geometry.start_granule(at.as_usize());
+        granule.is_some_and(|granule| core.metadata.get(granule).start().is_some())
+    }
+
+    /// Whether so many bytes from this address on are memory of the heap, whatever is there.
+    pub fn has_memory(&self, at: Address, bytes: usize) -> bool {
+        self.core().geometry.has(at, Bytes(bytes))
+    }
+
     /// Which rung of the ladder the heap stands on, what was tried before, and why it was refused.
     pub fn ladder(&self) -> &Ladder {
         &self.core().ledger.ladder

@@ -21,12 +21,8 @@ pub struct KernelIo {
 
 impl KernelIo {
     pub(crate) fn new<E: Embedder>(core: &Core<E>, at: Address, len: Bytes) -> Self {
-        let offset = at.as_usize().wrapping_sub(core.geometry.base);
-        let end = offset.checked_add(len.0);
-        assert!(
-            end.is_some_and(|end| end <= 2 * core.geometry.half.0),
-            "{len} at {at} is not memory of this heap"
-        );
+        assert!(core.geometry.has(at, len), "{len} at {at} is not memory of this heap");
+        let offset = at.as_usize() - core.geometry.base;
         let half = core.geometry.half.0;
         let traced = PageRange::new(
             (offset.min(half) / PAGE_SIZE) as u32,

@@ -27,6 +27,11 @@ impl Kind {
         self.0
     }
 
+    /// The kind with this number. Of a layout that was not defined, objects have no references.
+    pub const fn from_number(number: u8) -> Option<Self> {
+        if number == 0 || number > Self::MASK { None } else { Some(Self(number)) }
+    }
+
     /// The kind of objects with the heap's `k`th layout.
     pub(crate) const fn of_layout(k: usize) -> Self {
         assert!(k < Self::LAYOUTS);
@@ -144,6 +149,8 @@ mod tests {
             assert_eq!(Kind::from_bits(Kind::of_layout(k).bits()).layout(), Some(k));
         }
         assert_eq!(Kind::HEADED.layout(), None);
+        assert_eq!((Kind::from_number(0), Kind::from_number(16)), (None, None));
+        assert_eq!(Kind::from_number(Kind::of_layout(10).number()), Some(Kind::of_layout(10)));
         let layout = Layout::mask(0b1011).with_tail(3);
         assert_eq!(Layout::unpack(layout.pack()), layout);
         assert_eq!((layout.bits(), layout.tail()), (0b011, Some(3)));

@@ -71,6 +71,12 @@ impl Geometry {
         self.granule(address).filter(|_| address.is_multiple_of(GRANULE))
     }
 
+    /// Whether all of a range is in the heap.
+    pub fn has(&self, at: Address, len: Bytes) -> bool {
+        let offset = at.as_usize().wrapping_sub(self.base);
+        offset.checked_add(len.0).is_some_and(|end| end <= 2 * self.half.0)
+    }
+
     /// The address of a granule.
     #[inline(always)]
     pub fn address(&self, granule: usize) -> Address {
@@ -120,5 +126,8 @@ mod tests {
         assert_eq!(heap.start_granule((1 << 30) - 16), None);
         assert_eq!(heap.start_granule((1 << 30) + 2 * BLOCK), None);
         assert!(!heap.is_traced(heap.block_of(BLOCK_GRANULES)));
+        let has = |at: usize, len| heap.has(Address::new(at), Bytes(len));
+        assert!(has(1 << 30, 2 * BLOCK) && has((1 << 30) + 2 * BLOCK, 0));
+        assert!(!has(1 << 30, 2 * BLOCK + 1) && !has((1 << 30) - 1, 1) && !has(1 << 30, usize::MAX));
     }
 }

@@ -15,14 +15,6 @@ pub type palimpsest_finalizer = u64;
 /// `timeout_ms` for no end.
 pub const PALIMPSEST_FOR_EVER: u64 = u64::MAX;
 
-const _: () = assert!(size_of::<Finalizer>() == size_of::<palimpsest_finalizer>());
-
-/// A registration is a number inside.
-pub(crate) fn number_of(finalizer: Finalizer) -> palimpsest_finalizer {
-    // SAFETY: it holds one `u64`, and by the assertion nothing else.
-    unsafe { std::mem::transmute::<Finalizer, u64>(finalizer) }
-}
-
 /// Registers an object, which is alive, for finalization: when a cycle finds it reachable from nowhere, it is queued, with the
 /// token, for `palimpsest_finalizer_take`. The token means nothing to the collector. The registration is stored in `finalizer`,
 /// unless that is NULL.
@@ -73,7 +65,7 @@ unsafe fn register(
         let object = attached.object(object, "object")?;
         let registered = attached.with(|mutator| how(mutator, object, token));
         let registered = registered.map_err(|_| no_memory("a registration for finalization"))?;
-        store(place, number_of(registered));
+        store(place, registered.number());
         Ok(())
     })
 }
@@ -90,9 +82,7 @@ pub unsafe extern "C" fn palimpsest_finalizer_unregister(
         let removed = unsafe { out_or_none(removed, "removed")? };
         // SAFETY: what C passes; see the crate.
         let attached = unsafe { running(mutator)? };
-        // SAFETY: as in `number_of`. A number that is no registration's is not found.
-        let finalizer = unsafe { std::mem::transmute::<u64, Finalizer>(finalizer) };
-        let was = attached.with(|mutator| mutator.unregister_finalizer(finalizer));
+        let was = attached.with(|mutator| mutator.unregister_finalizer(Finalizer::from_number(finalizer)));
         store(removed, was);
         Ok(())
     })

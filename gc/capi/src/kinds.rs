@@ -86,11 +86,12 @@ impl Kinds {
     /// The collector's name of a kind, for an object of so many bytes.
     #[inline(always)]
     pub(crate) fn of(&self, kind: palimpsest_kind, bytes: usize) -> Answer<Kind> {
-        match self.0.get(usize::from(kind)) {
+        let known = match self.0.get(usize::from(kind)) {
             // Relaxed: whoever has a kind's number has synchronised with the thread that defined it.
-            Some(least) if bytes >= least.load(Relaxed) => Ok(from_number(kind)),
-            _ => Err(self.refuse(kind, bytes)),
-        }
+            Some(least) if bytes >= least.load(Relaxed) => Kind::from_number(kind),
+            _ => None,
+        };
+        known.ok_or_else(|| self.refuse(kind, bytes))
     }
 
     #[cold]
@@ -113,13 +114,6 @@ impl Kinds {
         self.0[usize::from(number)].store(least, Relaxed);
         number
     }
-}
-
-/// The kind of this number, which [`Kinds`] knows.
-#[inline(always)]
-fn from_number(number: palimpsest_kind) -> Kind {
-    // SAFETY: `Kind` is transparent, a byte, and this is the number of one that the heap has made.
-    unsafe { std::mem::transmute::<u8, Kind>(number) }
 }
 
 /// Defines which words of objects of a new kind are references. For objects without a header, at most 11 a heap together with

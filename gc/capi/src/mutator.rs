@@ -10,16 +10,12 @@ use crate::kinds::palimpsest_kind;
 use crate::opaque::{FREE, Opaque as _, RESTS, Shell, close, lend, lend_here, opaque, open, out, state_of};
 use crate::opaque::{null, this_thread, was_freed};
 use crate::status::{self, Answer, Status, entry, entry_or, fail, failed, palimpsest_status};
-use palimpsest::{Address, CycleRecord, GRANULE, Mutator, OutOfMemory, StackScan, WeakRef};
+use palimpsest::{Address, CycleRecord, Mutator, OutOfMemory, StackScan};
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-
-/// The bits of a metadata byte that are the kind of the object that starts there; 0 where none does.
-const KIND: u8 = 0x0f;
 
 /// An attached thread. It is used by that thread only.
 pub struct palimpsest_mutator(Shell<Attached>);
@@ -36,8 +32,6 @@ pub struct Attached {
     thread: usize,
     scans_stack: bool,
     is_outside: Cell<bool>,
-    /// The metadata byte of the granule at address 0, if there were one.
-    metadata: *const u8,
     /// Whether somebody is being told that memory has run out.
     telling: Cell<bool>,
 }
@@ -69,17 +63,14 @@ impl Attached {
             return Err(null(name));
         }
         let address = Address::from_ptr(object);
-        // What makes a weak reference looks at the address first.
-        let probed = is_heap_memory(|| self.with(|mutator| WeakRef::new(mutator, address)))?;
-        probed.map_err(|_| status::no_memory("a reference"))?;
-        // SAFETY: the address is one of the heap, so its granule has metadata. Volatile: others sweep beside it.
-        let metadata = unsafe { self.metadata.wrapping_add(address.as_usize() / GRANULE).read_volatile() };
-        if metadata & KIND == 0 {
-            let why =
-                format_args!("{name}: no object starts at {address}, although it is memory of this heap");
-            return Err(fail(Status::PALIMPSEST_NOT_AN_OBJECT, why));
+        if self.with(|mutator| mutator.heap().is_object(address)) {
+            return Ok(address);
         }
-        Ok(address)
+        let is_ours = self.with(|mutator| mutator.heap().has_memory(address, 0));
+        let what =
+            if is_ours { ", although it is memory of this heap" } else { ": it is no memory of this heap" };
+        let why = format_args!("{name}: no object starts at {address}{what}");
+        Err(fail(Status::PALIMPSEST_NOT_AN_OBJECT, why))
     }
 
     /// There is no room in the heap: tells those who listen.
@@ -94,18 +85,6 @@ impl Attached {
         }
         status::out_of_memory(error)
     }
-}
-
-/// Runs something of the collector's that panics where an address is not one of this heap, and makes a status of that.
-pub(crate) fn is_heap_memory<R>(f: impl FnOnce() -> R) -> Answer<R> {
-    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| {
-        let message = status::panic_message(&*panic);
-        if message.ends_with("of this heap") {
-            fail(Status::PALIMPSEST_NOT_AN_OBJECT, format_args!("{message}"))
-        } else {
-            resume_unwind(panic)
-        }
-    })
 }
 
 /// The mutator, where it is used as it must be.
@@ -172,7 +151,6 @@ pub unsafe extern "C" fn palimpsest_attach(
         heap.must_be_here()?;
         let scan = if scan_stack { StackScan::Conservative } else { StackScan::None };
         let own = heap.heap.attach(scan).map_err(|why| failed(&why))?;
-        let metadata = own.inline_alloc(true).metadata.cast_const();
         let attached = Attached {
             heap: heap.clone(),
             own: UnsafeCell::new(own),
@@ -181,7 +159,6 @@ pub unsafe extern "C" fn palimpsest_attach(
             thread: this_thread(),
             scans_stack: scan_stack,
             is_outside: Cell::new(false),
-            metadata,
             telling: Cell::new(false),
         };
         let shell: NonNull<palimpsest_mutator> = open(attached, this_thread())?;

@@ -1,8 +1,8 @@
 //! Regions of a thread's time in which it does something else, and callbacks for them.
 
-use crate::mutator::{is_heap_memory, palimpsest_mutator, running};
+use crate::mutator::{palimpsest_mutator, running};
 use crate::opaque::{ANYBODY, RESTS, Shell, close, null, opaque, open, out, state_of, this_thread};
-use crate::status::{entry, palimpsest_status};
+use crate::status::{Status, entry, fail, palimpsest_status};
 use palimpsest::{Address, KernelIo};
 use std::ffi::c_void;
 use std::sync::atomic::Ordering::Relaxed;
@@ -80,8 +80,13 @@ pub unsafe extern "C" fn palimpsest_kernel_io_begin(
         if start.is_null() {
             return Err(null("start"));
         }
-        let opened = || attached.with(|mutator| mutator.kernel_io(Address::from_ptr(start), bytes));
-        place.write(open(is_heap_memory(opened)?, ANYBODY)?.as_ptr());
+        let at = Address::from_ptr(start);
+        if !attached.with(|mutator| mutator.heap().has_memory(at, bytes)) {
+            let why = format_args!("{bytes} bytes at {at} are not memory of this heap");
+            return Err(fail(Status::PALIMPSEST_NOT_AN_OBJECT, why));
+        }
+        let opened = attached.with(|mutator| mutator.kernel_io(at, bytes));
+        place.write(open(opened, ANYBODY)?.as_ptr());
         Ok(())
     })
 }

@@ -55,6 +55,18 @@ struct Registration {
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Finalizer(u64);
 
+impl Finalizer {
+    /// As a number, for interfaces that cannot hold this.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// From the number. One that no registration has is not found.
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// All registrations of a heap, and the queue.
 #[derive(Debug, Default)]
 pub(crate) struct Finalizers {

@@ -99,11 +99,11 @@ static void addresses(void)
     uint64_t local[4];
     char *leaf = palimpsest_alloc(mutator, PALIMPSEST_LEAF, 64);
     // On the stack; in the middle of an object; of another heap; where nothing was allocated.
-    FAILS(palimpsest_handle_new(mutator, local, &handle), PALIMPSEST_NOT_AN_OBJECT, "no object of this heap");
-    FAILS(palimpsest_handle_new(mutator, leaf + 8, &handle), PALIMPSEST_NOT_AN_OBJECT, "no object of this heap");
+    FAILS(palimpsest_handle_new(mutator, local, &handle), PALIMPSEST_NOT_AN_OBJECT, "no memory of this heap");
+    FAILS(palimpsest_handle_new(mutator, leaf + 8, &handle), PALIMPSEST_NOT_AN_OBJECT, "no object starts");
     FAILS(palimpsest_handle_new(mutator, leaf + 16, &handle), PALIMPSEST_NOT_AN_OBJECT, "no object starts");
     FAILS(palimpsest_weak_new(mutator, leaf + 32, &weak), PALIMPSEST_NOT_AN_OBJECT, "no object starts");
-    FAILS(palimpsest_weak_new(other_mutator, leaf, &weak), PALIMPSEST_NOT_AN_OBJECT, "no object of this heap");
+    FAILS(palimpsest_weak_new(other_mutator, leaf, &weak), PALIMPSEST_NOT_AN_OBJECT, "no memory of this heap");
     FAILS(palimpsest_finalizer_register(mutator, leaf + 65536, 0, NULL), PALIMPSEST_NOT_AN_OBJECT, "no object starts");
     CHECK(handle == NULL && weak == NULL);
 }
