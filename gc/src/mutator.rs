@@ -264,6 +264,13 @@ impl<E: Embedder> Mutator<E> {
         assert!(is_in, "{operation} after Mutator::step_out: the thread has to step in first");
     }
 
+    /// The heap, for an operation that is made by a thread in it only.
+    #[inline]
+    pub(crate) fn core_inside(&self, operation: &str) -> &Core<E> {
+        self.must_be_in(operation);
+        self.core()
+    }
+
     /// The thread may wait for a cycle.
     fn must_be_able_to_wait(&self, operation: &str) {
         self.must_be_in(operation);
@@ -763,6 +770,10 @@ impl<E: Embedder> Drop for Mutator<E> {
         let core = self.heap.core().clone();
         if !core.is_ours() {
             return;
+        }
+        if self.place == Place::Outside {
+            // The world may be stopped, and the collector at work on this thread's state.
+            core.registry.step_in(&self.state, true);
         }
         let local = self.local();
         core.count_allocated(local.take_allocated());

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Node, Nodes, new_node, number_of, rungs};
-use palimpsest::{Address, Heap, InlineAlloc, Kind, Mutator, PlainPointers, StackScan};
+use palimpsest::{Address, Heap, InlineAlloc, Kind, Mutator, PlainPointers, StackScan, WeakRef};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
@@ -85,12 +85,16 @@ fn nothing_that_a_pinned_thread_does_is_a_safepoint() {
 fn what_would_wait_for_itself_is_refused() {
     let nodes = nodes(rungs()[0]);
     let mut m = nodes.heap.attach(StackScan::None).unwrap();
+    let object = m.alloc(nodes.kind, 16).unwrap();
+    let weak = WeakRef::new(&mut m, Address::from_ptr(object.as_ptr())).unwrap();
     refuses("step_in without", || m.step_in());
     m.step_out();
     refuses("step in first", || m.alloc(nodes.kind, 16).map(|_| ()).unwrap());
     refuses("step in first", || m.alloc(nodes.kind, 100_000).map(|_| ()).unwrap());
     refuses("step in first", || drop(m.collect()));
     refuses("step in first", || m.step_out());
+    refuses("step in first", || drop(weak.get(&mut m)));
+    refuses("step in first", || drop(m.take_finalizable()));
     m.step_in_pinned();
     refuses("step_in_pinned", || drop(m.collect()));
     refuses("step_in_pinned", || drop(m.collect_young()));
@@ -108,6 +112,33 @@ fn what_would_wait_for_itself_is_refused() {
         m.blocking(|| scanned.join())
     });
     scanned.unwrap();
+}
+
+/// The collector looks at the state of threads that are outside while the world is stopped, also while they detach.
+#[test]
+fn threads_detach_from_outside_while_cycles_go_on() {
+    for rung in rungs() {
+        let nodes = nodes(rung);
+        let (heap, kind, stop) = (&nodes.heap, nodes.kind, AtomicBool::new(false));
+        std::thread::scope(|s| {
+            for _ in 0..3 {
+                s.spawn(|| {
+                    while !stop.load(SeqCst) {
+                        let mut m = heap.attach(StackScan::None).unwrap();
+                        list(&mut m, kind, 100);
+                        m.alloc(Kind::LEAF, 3000).unwrap();
+                        m.step_out();
+                        std::thread::yield_now();
+                    }
+                });
+            }
+            let _end = common::AtEnd(&stop);
+            let mut m = heap.attach(StackScan::None).unwrap();
+            for _ in 0..40 {
+                assert_eq!(m.collect().failure, None, "{rung}");
+            }
+        });
+    }
 }
 
 /// Where an ordinary allocation would make a cycle, that of a pinned thread fails; and there is room again later.

@@ -325,7 +325,7 @@ impl<E: Embedder> Mutator<E> {
     }
 
     fn register(&mut self, object: Address, token: u64, external: bool) -> Result<Finalizer, OutOfMemory> {
-        let core = self.heap().core();
+        let core = self.core_inside("Mutator::register_finalizer");
         core.must_be_ours("Mutator::register_finalizer");
         core.must_be_object(object);
         let registered = core.roots.lock().finalizers.register(object, token, external);
@@ -334,7 +334,7 @@ impl<E: Embedder> Mutator<E> {
 
     /// Takes a registration back. Whether it was still there: not, once the object is queued.
     pub fn unregister_finalizer(&mut self, finalizer: Finalizer) -> bool {
-        let core = self.heap().core();
+        let core = self.core_inside("Mutator::unregister_finalizer");
         core.must_be_ours("Mutator::unregister_finalizer");
         core.roots.lock().finalizers.unregister(finalizer.0)
     }
@@ -344,7 +344,7 @@ impl<E: Embedder> Mutator<E> {
     ///
     /// Any number of threads may do this at once; each registration is taken by one of them.
     pub fn take_finalizable(&mut self) -> Option<(Address, u64)> {
-        let core = self.heap().core();
+        let core = self.core_inside("Mutator::take_finalizable");
         core.must_be_ours("Mutator::take_finalizable");
         let waiting = &core.weak.waiting;
         if waiting.queued() == 0 {
@@ -381,7 +381,7 @@ impl<E: Embedder> Mutator<E> {
     /// Queues all that is registered, reachable or not, in the order of registration: for languages that run finalizers at exit.
     /// How many are in the queue then.
     pub fn queue_all_finalizers(&mut self) -> usize {
-        let core = self.heap().core();
+        let core = self.core_inside("Mutator::queue_all_finalizers");
         core.must_be_ours("Mutator::queue_all_finalizers");
         let finalizers = &mut core.roots.lock().finalizers;
         finalizers.queue_all();

@@ -112,7 +112,7 @@ impl WeakMap {
     /// # Errors
     /// Where there is no memory for it.
     pub fn new<E: Embedder>(mutator: &mut Mutator<E>) -> Result<Self, OutOfMemory> {
-        let core = mutator.heap().core();
+        let core = mutator.core_inside("WeakMap::new");
         core.must_be_ours("WeakMap::new");
         let table = Arc::<EphemeronTable>::default();
         let at = core.roots.lock().ephemerons.register(table.clone());
@@ -226,7 +226,7 @@ impl WeakMap {
     }
 
     fn core_of<'m, E: Embedder>(&self, mutator: &'m Mutator<E>) -> &'m Core<E> {
-        mutator.heap().core().must_be(self.heap, "WeakMap")
+        mutator.core_inside("WeakMap").must_be(self.heap, "WeakMap")
     }
 }
 

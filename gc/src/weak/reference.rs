@@ -259,7 +259,7 @@ impl WeakRef {
     /// # Panics
     /// If `target` is not the address of an object of this heap.
     pub fn new<E: Embedder>(mutator: &mut Mutator<E>, target: Address) -> Result<Self, OutOfMemory> {
-        let core = mutator.heap().core();
+        let core = mutator.core_inside("WeakRef::new");
         core.must_be_ours("WeakRef::new");
         let at = core.new_weak(target, NATIVE)?;
         Ok(Self { owner: core.clone(), heap: core.id, at })
@@ -282,7 +282,7 @@ impl WeakRef {
     }
 
     fn core_of<'m, E: Embedder>(&self, mutator: &'m Mutator<E>) -> &'m Core<E> {
-        mutator.heap().core().must_be(self.heap, "WeakRef")
+        mutator.core_inside("WeakRef").must_be(self.heap, "WeakRef")
     }
 }
 
@@ -336,7 +336,7 @@ impl WeakSlot {
         owner: Address,
         target: Address,
     ) -> Result<Self, OutOfMemory> {
-        let core = mutator.heap().core();
+        let core = mutator.core_inside("WeakSlot");
         core.must_be_ours("WeakSlot::new");
         core.must_be_object(owner);
         Ok(Self(core.new_weak(target, owner.as_usize() as u64)?))
@@ -345,7 +345,7 @@ impl WeakSlot {
     /// The target, as for [`WeakRef::get`]. The owner is alive, and the slot is this heap's; of another number the answer is any
     /// live object, or none.
     pub fn get<E: Embedder>(self, mutator: &mut Mutator<E>) -> Option<Address> {
-        let core = mutator.heap().core();
+        let core = mutator.core_inside("WeakSlot");
         core.must_be_ours("WeakSlot::get");
         core.get_weak(self.0)
     }
@@ -355,7 +355,7 @@ impl WeakSlot {
     /// # Panics
     /// If `target` is not the address of an object of this heap.
     pub fn set<E: Embedder>(self, mutator: &mut Mutator<E>, target: Address) {
-        let core = mutator.heap().core();
+        let core = mutator.core_inside("WeakSlot");
         core.must_be_ours("WeakSlot::set");
         core.set_weak(self.0, target);
     }
