@@ -1,0 +1,45 @@
+//! Types with a brand left open: how an arena's type says what its root is.
+
+/// A type for each brand. [`Rootable!`](crate::Rootable) makes one from a type with an elided lifetime.
+pub trait Rootable<'a> {
+    /// The type, with this brand.
+    type Root: Sized + 'a;
+}
+
+/// The type of a root with a brand.
+pub type Root<'a, R> = <R as Rootable<'a>>::Root;
+
+/// A [`Rootable`] from a type: `Rootable![Node<'_>]`, where every elided lifetime is the brand; or `Rootable!['gc => Node<'gc>]`.
+///
+/// ```
+/// use palimpsest_safe::{Arena, Gc, Rootable, Trace};
+///
+/// #[derive(Trace)]
+/// struct Globals<'gc> {
+///     greeting: Gc<'gc, String>,
+/// }
+///
+/// type Interpreter = Arena<Rootable![Globals<'_>]>;
+/// # fn main() -> Result<(), palimpsest_safe::Error> {
+/// let mut interpreter = Interpreter::new(|mc| Globals { greeting: Gc::new(mc, "hello".into()) })?;
+/// assert_eq!(interpreter.mutate(|_, globals| globals.greeting.len()), 5);
+/// # Ok(())
+/// # }
+/// ```
+#[macro_export]
+macro_rules! Rootable {
+    ($brand:lifetime => $root:ty) => {
+        $crate::ForEveryBrand<dyn for<$brand> $crate::Rootable<$brand, Root = $root>>
+    };
+    ($root:ty) => {
+        $crate::__rootable_elided!($root)
+    };
+}
+
+/// What [`Rootable!`](crate::Rootable) makes. There are no values.
+#[doc(hidden)]
+pub struct ForEveryBrand<T: ?Sized>(std::marker::PhantomData<T>);
+
+impl<'a, T: ?Sized + Rootable<'a>> Rootable<'a> for ForEveryBrand<T> {
+    type Root = T::Root;
+}
