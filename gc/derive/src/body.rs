@@ -18,10 +18,14 @@ pub(crate) fn implementation(input: &DeriveInput) -> Result<TokenStream> {
         _ if of_type.leaf => Parts::leaf(),
         Data::Struct(data) => Parts::of_struct(&data.fields)?,
         Data::Enum(data) => {
-            let variants: Result<Vec<_>> = data.variants.iter().map(|variant| {
-                attributes::refuse(&variant.attrs)?;
-                Ok((&variant.ident, &variant.fields))
-            }).collect();
+            let variants: Result<Vec<_>> = data
+                .variants
+                .iter()
+                .map(|variant| {
+                    attributes::refuse(&variant.attrs)?;
+                    Ok((&variant.ident, &variant.fields))
+                })
+                .collect();
             Parts::of_enum(&variants?)?
         }
     };
@@ -33,7 +37,8 @@ pub(crate) fn implementation(input: &DeriveInput) -> Result<TokenStream> {
     } else {
         shape
     };
-    let no_references = skipped.iter().map(|field| quote_spanned!(field.span()=> must_be_static::<#field>();));
+    let no_references =
+        skipped.iter().map(|field| quote_spanned!(field.span()=> must_be_static::<#field>();));
     let leaf_is_static = of_type.leaf.then(|| quote_spanned!(own_name.span()=> must_be_static::<Self>();));
 
     let (plain, types, where_clause) = input.generics.split_for_impl();
@@ -106,7 +111,8 @@ impl Parts {
             let (traced, skipped) = divide(fields)?;
             let places = traced.iter().map(|(at, field)| member(*at, field));
             let bound: Vec<_> = (0..traced.len()).map(|k| format_ident!("field{k}")).collect();
-            let visits = traced.iter().zip(&bound).map(|((_, field), bound)| visit(&field.ty, &quote!(#bound)));
+            let visits =
+                traced.iter().zip(&bound).map(|((_, field), bound)| visit(&field.ty, &quote!(#bound)));
             // Fields by number serve for all three forms of variants.
             arms.push(quote!(Self::#name { #(#places: #bound,)* .. } => { #(#visits)* }));
             all_skipped.extend(skipped);

@@ -118,7 +118,8 @@ where
     #[inline(always)]
     fn root<'gc>(&self) -> NonNull<Root<'gc, R>> {
         // SAFETY: the object of the root is not at address 0, and is as large as this.
-        unsafe { NonNull::new_unchecked(self.root.get().as_ptr::<u8>()).add(Of::<Root<'gc, R>>::OFFSET) }.cast()
+        unsafe { NonNull::new_unchecked(self.root.get().as_ptr::<u8>()).add(Of::<Root<'gc, R>>::OFFSET) }
+            .cast()
     }
 }
 

@@ -61,7 +61,10 @@ where
     ///
     /// # Errors
     /// Where the heap cannot be made or has no room for the root.
-    pub fn build(self, root: impl for<'gc> FnOnce(&'gc Mutation<'gc>) -> Root<'gc, R>) -> Result<Arena<R>, Error> {
+    pub fn build(
+        self,
+        root: impl for<'gc> FnOnce(&'gc Mutation<'gc>) -> Root<'gc, R>,
+    ) -> Result<Arena<R>, Error> {
         self.try_build(|mc| Ok(root(mc)))
     }
 

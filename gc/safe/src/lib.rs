@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 
 // The derive names this crate from the outside.
+#[allow(unused_extern_crates, reason = "unit tests and examples in this crate derive too")]
 extern crate self as palimpsest_safe;
 
 mod arena;

@@ -119,7 +119,10 @@ impl Shape {
         let words = bytes / 8;
         match self {
             Self::Words(mask) => {
-                bytes.is_multiple_of(8) && words <= MASKED && words > 0 && mask == u64::MAX >> (MASKED - words)
+                bytes.is_multiple_of(8)
+                    && words <= MASKED
+                    && words > 0
+                    && mask == u64::MAX >> (MASKED - words)
             }
             _ => false,
         }
@@ -138,7 +141,10 @@ mod tests {
         assert_eq!(Shape::of_fields(&[]), Shape::Leaf);
         assert_eq!(Shape::of_fields(&[(0, Shape::Leaf), (8, Shape::Leaf)]), Shape::Leaf);
         assert_eq!(Shape::of_fields(&[(16, Shape::REFERENCE), (0, Shape::Leaf)]), Shape::Words(0b100));
-        assert_eq!(Shape::of_fields(&[(8, Shape::Words(0b101)), (0, Shape::REFERENCE)]), Shape::Words(0b1011));
+        assert_eq!(
+            Shape::of_fields(&[(8, Shape::Words(0b101)), (0, Shape::REFERENCE)]),
+            Shape::Words(0b1011)
+        );
         assert_eq!(Shape::of_fields(&[(8, Shape::REFERENCE), (16, INLINE)]), INLINE);
         assert_eq!(Shape::of_fields(&[(0, INLINE), (16, EXTERNAL)]), EXTERNAL);
     }

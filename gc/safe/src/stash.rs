@@ -46,7 +46,8 @@ impl<'gc> Mutation<'gc> {
     /// # Panics
     /// If it is another arena's. [`Mutation::try_fetch`] does not.
     pub fn fetch<R: for<'a> Rootable<'a>>(&self, stashed: &Stashed<R>) -> Gc<'gc, Root<'gc, R>> {
-        self.try_fetch(stashed).expect("a stashed pointer was fetched in another arena than the one that it is of")
+        self.try_fetch(stashed)
+            .expect("a stashed pointer was fetched in another arena than the one that it is of")
     }
 
     /// The pointer that was kept, or nothing if it is another arena's.

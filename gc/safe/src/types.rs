@@ -72,7 +72,10 @@ impl<T: Trace> Of<T> {
 
 /// What has to be known of a type to trace its objects and to drop their values.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
-#[allow(unpredictable_function_pointer_comparisons, reason = "functions that are one do the same, and types that are taken for two cost a number")]
+#[allow(
+    unpredictable_function_pointer_comparisons,
+    reason = "functions that are one do the same, and types that are taken for two cost a number"
+)]
 pub(crate) struct TypeInfo {
     offset: usize,
     is_native: bool,
@@ -208,7 +211,9 @@ unsafe impl Embedder for Types {
 
     fn layout(&self, header: u64) -> Layout {
         match header.checked_sub(1) {
-            Some(at) if (at as usize) < self.len.load(Acquire) && at <= u64::from(u16::MAX) => Layout::native(at as u16),
+            Some(at) if (at as usize) < self.len.load(Acquire) && at <= u64::from(u16::MAX) => {
+                Layout::native(at as u16)
+            }
             _ => Layout::leaf(),
         }
     }
@@ -281,7 +286,8 @@ mod tests {
             value: ManuallyDrop<Value<'gc>>,
         }
         let counted = Rc::new(());
-        let mut object = Object { header: 7, value: ManuallyDrop::new(RefCell::new((Vec::new(), counted.clone()))) };
+        let mut object =
+            Object { header: 7, value: ManuallyDrop::new(RefCell::new((Vec::new(), counted.clone()))) };
         assert_eq!(std::mem::offset_of!(Object<'_>, value), Of::<Value<'_>>::OFFSET);
         // SAFETY: an object as they are in the heap, of which nobody has a reference.
         unsafe { Of::<Value<'_>>::info().drop_in(NonNull::from(&mut object).cast()) };
