@@ -33,6 +33,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// Values dropped at the end of a call, at most, while not many wait: some microseconds' work. An eighth of them if they are many.
 const DROPS: usize = 256;
 
+/// Collections after an allocation has failed: one before the next call, and one before the call after it where the first found
+/// nothing, since a program that has run out of room lets something go in the next call.
+const TRIES: u8 = 2;
+
 /// Places in the caches of kinds and of numbers. Types that share one take turns.
 const PLACES: usize = 64;
 
@@ -69,8 +73,8 @@ pub(crate) struct Context {
     /// Bytes allocated since the heap was last looked at, and at how many to look again.
     allocated: Cell<usize>,
     look_at: Cell<usize>,
-    /// Whether an allocation has failed since.
-    short: Cell<bool>,
+    /// Calls that are to begin with a collection, since an allocation has failed: [`TRIES`].
+    short: Cell<u8>,
     /// Among all arenas of the process.
     pub(crate) id: u64,
     made_by: u32,
@@ -96,7 +100,7 @@ impl Context {
             layouts: Cell::new([(0, Kind::LEAF); Kind::LAYOUTS]),
             allocated: Cell::new(0),
             look_at: Cell::new(0),
-            short: Cell::new(false),
+            short: Cell::new(0),
             id: NEXT.fetch_add(1, Relaxed),
             made_by: std::process::id(),
         }
@@ -137,9 +141,11 @@ impl Context {
     fn look(&self) {
         let limit = self.heap().limit().0;
         let full = limit / 8 * 7;
-        let short = self.short.replace(false);
+        let tries = self.short.get();
+        self.short.set(tries.saturating_sub(1));
         self.allocated.set(0);
-        let used = if short { limit } else { self.heap().stats().used_bytes as usize };
+        let in_use = || self.heap().stats().used_bytes as usize;
+        let used = if tries > 0 { limit } else { in_use() };
         if used < full {
             self.look_at.set(((full - used) / 2).max(limit / 64));
             return;
@@ -149,8 +155,16 @@ impl Context {
             // What is dropped keeps its memory until the next cycle.
             cycle = self.collect(Mutator::collect);
         }
-        let rest = limit.saturating_sub(cycle.marked_bytes as usize);
-        self.look_at.set((rest / 2).max(limit / 256));
+        let marked = cycle.marked_bytes as usize;
+        if marked < full && in_use() >= full {
+            // The sweeping is not over that makes room of what was found dead. The next cycle begins when it is.
+            self.collect(Mutator::collect_young);
+        }
+        if marked < full {
+            self.short.set(0);
+        }
+        let rest = limit.saturating_sub(marked);
+        self.look_at.set(if self.short.get() > 0 { 0 } else { (rest / 2).max(limit / 256) });
     }
 
     /// Makes a cycle, and drops all values that are to be dropped then.
@@ -283,7 +297,7 @@ impl Context {
 
     #[cold]
     fn note_shortage(&self, why: OutOfMemory) -> OutOfMemory {
-        self.short.set(true);
+        self.short.set(TRIES);
         self.look_at.set(0);
         why
     }
