@@ -114,7 +114,7 @@ fn large_values() {
         for seed in 0..4u64 {
             arena.mutate(|mc, all| {
                 let large = Gc::new(mc, [const { Cell::new(None) }; 8000]);
-                let huge = Gc::new(mc, Static([seed as u8; 3 << 20]));
+                let huge = Gc::new(mc, Static([seed as u8; 300_000]));
                 all.borrow_mut().push((large, huge));
             });
             arena.collect();

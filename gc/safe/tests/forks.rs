@@ -1,0 +1,70 @@
+//! Children that the host forks.
+
+mod support;
+
+use palimpsest_safe::{Arena, Gc, Rootable, Static};
+use std::cell::RefCell;
+
+type Numbers<'gc> = RefCell<Vec<Gc<'gc, u64>>>;
+
+/// Runs `child` in a fork of this process; its exit status.
+fn fork(child: impl FnOnce() -> i32) -> i32 {
+    // SAFETY: the child does what a child may that has no other threads, and does not return.
+    match unsafe { libc::fork() } {
+        -1 => panic!("no fork"),
+        0 => {
+            let status = child();
+            // SAFETY: no precondition.
+            unsafe { libc::_exit(status) }
+        }
+        pid => {
+            let mut status = 0;
+            // SAFETY: a child of this process.
+            assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+            if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { -1 }
+        }
+    }
+}
+
+fn arena(
+    options: &str,
+    drops: &support::Drops,
+) -> Arena<Rootable![(Numbers<'_>, Gc<'_, Static<support::Dropped>>)]> {
+    let builder = Arena::builder().limit(16 << 20).options(options).unwrap();
+    let mut arena = builder.build(|mc| (RefCell::default(), Gc::new(mc, Static(drops.one())))).unwrap();
+    arena.mutate(|mc, root| root.0.borrow_mut().extend((0..1000).map(|k| Gc::new(mc, k))));
+    arena
+}
+
+#[test]
+fn a_child_without_a_heap_may_drop_an_arena_and_drops_no_values() {
+    let drops = support::Drops::default();
+    let mut arena = Some(arena("", &drops));
+    let status = fork(|| {
+        drop(arena.take());
+        drops.count() as i32
+    });
+    assert_eq!(status, 0);
+    drop(arena);
+    assert_eq!(drops.count(), 1);
+}
+
+#[test]
+fn a_child_with_a_copy_goes_on_with_it() {
+    let drops = support::Drops::default();
+    let mut arena = Some(arena("host-fork=copy", &drops));
+    let status = fork(|| {
+        let mut arena = arena.take().expect("the copy");
+        for k in 1000..2000 {
+            arena.mutate(|mc, root| root.0.borrow_mut().push(Gc::new(mc, k)));
+        }
+        arena.collect();
+        let right = arena.mutate(|_, root| root.0.borrow().iter().map(|number| **number).eq(0..2000));
+        drop(arena);
+        if right && drops.count() == 1 { 7 } else { 1 }
+    });
+    assert_eq!(status, 7);
+    let arena = arena.as_mut().expect("the parent's");
+    arena.collect();
+    arena.mutate(|_, root| assert!(root.0.borrow().iter().map(|number| **number).eq(0..1000)));
+}
