@@ -26,11 +26,10 @@ fn fork(child: impl FnOnce() -> i32) -> i32 {
     }
 }
 
-fn arena(
-    options: &str,
-    drops: &support::Drops,
-) -> Arena<Rootable![(Numbers<'_>, Gc<'_, Static<support::Dropped>>)]> {
-    let builder = Arena::builder().limit(16 << 20).options(options).unwrap();
+type Root = Rootable!['gc => (Numbers<'gc>, Gc<'gc, Static<support::Dropped>>)];
+
+fn arena(options: &str, drops: &support::Drops) -> Arena<Root> {
+    let builder = Arena::<Root>::builder().limit(16 << 20).options(options).unwrap();
     let mut arena = builder.build(|mc| (RefCell::default(), Gc::new(mc, Static(drops.one())))).unwrap();
     arena.mutate(|mc, root| root.0.borrow_mut().extend((0..1000).map(|k| Gc::new(mc, k))));
     arena

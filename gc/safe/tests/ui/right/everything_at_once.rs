@@ -16,14 +16,17 @@ struct Node<'gc, T> {
 
 type Tree<T> = Rootable!['gc => Node<'gc, T>];
 
-fn main() {
-    let node = |value: u32| Node {
+fn node<'gc>(value: u32) -> Node<'gc, Static<u32>> {
+    Node {
         value: Static(value),
         next: RefCell::default(),
         back: None,
         shared: Rc::default(),
         handler: |number| number + 1,
-    };
+    }
+}
+
+fn main() {
     let mut one = Arena::<Tree<Static<u32>>>::new(|_| node(1)).unwrap();
     let mut two = Arena::<Rootable![Gc<'_, u64>]>::new(|mc| Gc::new(mc, 2)).unwrap();
     let number = one.mutate(|mc, root| {
