@@ -38,7 +38,7 @@ impl<'gc> Message<'gc> {
 
 type Messages<'gc> = RefCell<Vec<Gc<'gc, Message<'gc>>>>;
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::temp_dir().join(format!("palimpsest-finalizer-{}", std::process::id()));
     fs::create_dir(&folder)?;
     let files = || fs::read_dir(&folder).map(Iterator::count);

@@ -9,7 +9,7 @@ use std::error::Error;
 /// An object. The derive finds its references: here the words of `next`.
 #[derive(Trace)]
 struct Greeting<'gc> {
-    text: String,
+    text: &'static str,
     // A plain cell. Storing into it is a plain store, also while the collector is at work.
     next: Cell<Option<Gc<'gc, Greeting<'gc>>>>,
 }
@@ -20,14 +20,14 @@ struct Globals<'gc> {
     first: Cell<Option<Gc<'gc, Greeting<'gc>>>>,
 }
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     // The arena's type says what its root is. `'_` is the brand that keeps its pointers inside.
     let mut arena = Arena::<Rootable![Globals<'_>]>::new(|_| Globals { first: Cell::new(None) })?;
 
     // All work with objects is done in calls like this one. Nothing is collected during a call.
     arena.mutate(|mc, globals| {
-        let world = Gc::new(mc, Greeting { text: "heap".into(), next: Cell::new(None) });
-        let hello = Gc::new(mc, Greeting { text: "Hello".into(), next: Cell::new(Some(world)) });
+        let world = Gc::new(mc, Greeting { text: "heap", next: Cell::new(None) });
+        let hello = Gc::new(mc, Greeting { text: "Hello", next: Cell::new(Some(world)) });
         // A cycle. It does not keep the two alive.
         world.next.set(Some(hello));
         globals.first.set(Some(hello));

@@ -1,18 +1,18 @@
-//! Objects with a `HashMap` and a `Vec`, which are ordinary Rust collections in ordinary memory. The collector walks them in a forked
+//! Objects with a `HashMap` and a `VecDeque`, which are ordinary Rust collections in ordinary memory. The collector walks them in a forked
 //! process, as they were when the cycle began, while the program goes on changing them: no lock, no barrier, no copy.
 //!
 //! `cargo run --example native_collection`
 
 use palimpsest_safe::{Arena, Gc, Rootable, Trace};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::error::Error;
 
 /// A word, and where it was seen.
 #[derive(Trace)]
 struct Entry<'gc> {
     word: String,
-    places: RefCell<Vec<Gc<'gc, Place>>>,
+    places: RefCell<VecDeque<Gc<'gc, Place>>>,
 }
 
 #[derive(Trace)]
@@ -27,13 +27,13 @@ struct Index<'gc> {
 
 const WORDS: [&str; 5] = ["page", "write", "barrier", "snapshot", "worker"];
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     // A cycle for every half mebibyte, so that there are some to see.
     let mut index =
         Arena::<Rootable![Index<'_>]>::builder().options("cycle-every=512K")?.build(|_| Index::default())?;
 
     // Many short calls: cycles begin between them.
-    for line in 0..50_000 {
+    for line in 0..1_000_000 {
         index.mutate(|mc, index| {
             let word = WORDS[line % WORDS.len()];
             let mut entries = index.entries.borrow_mut();
@@ -41,10 +41,10 @@ pub fn main() -> Result<(), Box<dyn Error>> {
                 .entry(word.into())
                 .or_insert_with(|| Gc::new(mc, Entry { word: word.into(), places: RefCell::default() }));
             let mut places = entry.places.borrow_mut();
-            places.push(Gc::new(mc, Place { line }));
+            places.push_back(Gc::new(mc, Place { line }));
             // Only the last thousand are kept. The others are garbage, and nobody has to say so.
             if places.len() > 1000 {
-                places.remove(0);
+                places.pop_front();
             }
         });
     }

@@ -46,7 +46,7 @@ fn work(seed: u64) -> Result<u64, Error> {
     Ok(arena.mutate(|_, tree| size(*tree)))
 }
 
-pub fn main() -> Result<(), Error> {
+pub(crate) fn main() -> Result<(), Error> {
     let (results, all) = mpsc::channel();
     for seed in 0..4 {
         let results = results.clone();

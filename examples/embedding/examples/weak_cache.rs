@@ -42,7 +42,7 @@ impl<'gc> Gallery<'gc> {
     }
 }
 
-pub fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let mut arena = Arena::<Rootable![Gallery<'_>]>::new(|_| Gallery::default())?;
 
     arena.mutate(|mc, gallery| {

@@ -1,0 +1,96 @@
+//! What the safe interface costs: binary trees of depth 14, by the raw interface and by arenas, side by side in one run.
+//!
+//! Both make the same objects of two words, and count them. The raw one allocates as a compiler would have it, its stack is scanned, and it
+//! polls at every node that it counts; the safe one makes each tree in a call of its own. A long-lived tree beside them keeps the
+//! collector at work.
+
+use std::hint::black_box;
+use std::ptr;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use palimpsest::{Address, Heap, Kind, Layout, PlainPointers, StackScan};
+use palimpsest_safe::{Arena, Gc, Mutation, Rootable, Trace};
+
+#[path = "support/objects.rs"]
+mod objects;
+
+const DEPTH: u32 = 14;
+const NODES: u64 = (2 << DEPTH) - 1;
+
+mod raw {
+    use super::{Kind, objects, ptr};
+
+    #[derive(Clone, Copy)]
+    pub(super) struct Tree {
+        left: *mut Tree,
+        right: *mut Tree,
+    }
+
+    pub(super) fn build(mutator: &mut objects::Mutator, kind: Kind, depth: u32) -> *mut Tree {
+        if depth == 0 {
+            return objects::new(mutator, kind, Tree { left: ptr::null_mut(), right: ptr::null_mut() });
+        }
+        let left = build(mutator, kind, depth - 1);
+        let right = build(mutator, kind, depth - 1);
+        objects::new(mutator, kind, Tree { left, right })
+    }
+
+    pub(super) fn count(mutator: &mut objects::Mutator, tree: *const Tree) -> u64 {
+        mutator.poll();
+        // SAFETY: a node of a tree of which this frame and its callers hold what is still to be counted.
+        let Tree { left, right } = unsafe { *tree };
+        if left.is_null() { 1 } else { 1 + count(mutator, left) + count(mutator, right) }
+    }
+}
+
+#[derive(Trace)]
+struct Tree<'gc> {
+    left: Option<Gc<'gc, Tree<'gc>>>,
+    right: Option<Gc<'gc, Tree<'gc>>>,
+}
+
+impl<'gc> Tree<'gc> {
+    fn build(mc: &Mutation<'gc>, depth: u32) -> Gc<'gc, Self> {
+        if depth == 0 {
+            return Gc::new(mc, Tree { left: None, right: None });
+        }
+        let left = Some(Self::build(mc, depth - 1));
+        let right = Some(Self::build(mc, depth - 1));
+        Gc::new(mc, Tree { left, right })
+    }
+
+    fn count(&self) -> u64 {
+        1 + self.left.map_or(0, |tree| tree.count()) + self.right.map_or(0, |tree| tree.count())
+    }
+}
+
+fn interfaces(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("interfaces/binarytrees");
+    group.throughput(Throughput::Elements(NODES));
+
+    let heap = Heap::builder(PlainPointers).limit(512 << 20).build().expect("a heap");
+    let kind = heap.define_layout(Layout::mask(0b11)).expect("a layout");
+    let mut mutator = heap.attach(StackScan::Conservative).expect("attached");
+    let keep = raw::build(&mut mutator, kind, DEPTH + 3);
+    let root = heap.handle(Address::from_ptr(keep));
+    group.bench_function("raw", |bencher| {
+        bencher.iter(|| {
+            let tree = raw::build(&mut mutator, kind, black_box(DEPTH));
+            assert_eq!(raw::count(&mut mutator, tree), NODES);
+        });
+    });
+    drop((root, mutator, heap));
+
+    let made = Arena::<Rootable![Gc<'_, Tree<'_>>]>::builder().limit(512 << 20);
+    let mut arena = made.build(|mc| Tree::build(mc, DEPTH + 3)).expect("an arena");
+    group.bench_function("safe", |bencher| {
+        bencher.iter(|| {
+            let count = arena.mutate(|mc, _| Tree::build(mc, black_box(DEPTH)).count());
+            assert_eq!(count, NODES);
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, interfaces);
+criterion_main!(benches);
