@@ -1,8 +1,9 @@
 //! What the safe interface costs: binary trees of depth 14, by the raw interface and by arenas, side by side in one run.
 //!
-//! Both make the same objects of two words, and count them. The raw one allocates as a compiler would have it, its stack is scanned, and it
-//! polls at every node that it counts; the safe one makes each tree in a call of its own. A long-lived tree beside them keeps the
-//! collector at work.
+//! All make the same objects of two words, and count them, beside a long-lived tree. `raw` allocates as a compiler would have it: its stack
+//! is scanned, every allocation is a safepoint, and it polls at every node that it counts. `safe` makes each tree in a call of its own, in
+//! which there is no safepoint. `raw-pinned` does by the raw interface what the safe one does underneath; the difference to that is
+//! what the safe interface itself costs, the difference to `raw` is what safepoints in the middle of the work cost.
 
 use std::hint::black_box;
 use std::ptr;
@@ -33,6 +34,27 @@ mod raw {
         let left = build(mutator, kind, depth - 1);
         let right = build(mutator, kind, depth - 1);
         objects::new(mutator, kind, Tree { left, right })
+    }
+
+    pub(super) fn build_pinned(mutator: &mut objects::Mutator, depth: u32) -> *mut Tree {
+        let node = if depth == 0 {
+            Tree { left: ptr::null_mut(), right: ptr::null_mut() }
+        } else {
+            let left = build_pinned(mutator, depth - 1);
+            Tree { left, right: build_pinned(mutator, depth - 1) }
+        };
+        // SAFETY: written at once.
+        let place = unsafe { mutator.alloc_no_safepoint(Kind::UNIFORM, size_of::<Tree>()) };
+        let place = place.expect("the limit is above what the bench keeps").cast::<Tree>().as_ptr();
+        // SAFETY: fresh memory of this size, which nobody else knows.
+        unsafe { place.write(node) };
+        place
+    }
+
+    pub(super) fn count_pinned(tree: *const Tree) -> u64 {
+        // SAFETY: a node of a tree that was made since the last safepoint.
+        let Tree { left, right } = unsafe { *tree };
+        if left.is_null() { 1 } else { 1 + count_pinned(left) + count_pinned(right) }
     }
 
     pub(super) fn count(mutator: &mut objects::Mutator, tree: *const Tree) -> u64 {
@@ -77,6 +99,22 @@ fn interfaces(criterion: &mut Criterion) {
         bencher.iter(|| {
             let tree = raw::build(&mut mutator, kind, black_box(DEPTH));
             assert_eq!(raw::count(&mut mutator, tree), NODES);
+        });
+    });
+    drop((root, mutator, heap));
+
+    let heap = Heap::builder(PlainPointers).limit(512 << 20).build().expect("a heap");
+    let mut mutator = heap.attach(StackScan::None).expect("attached");
+    mutator.step_out();
+    mutator.step_in_pinned();
+    let root = heap.handle(Address::from_ptr(raw::build_pinned(&mut mutator, DEPTH + 3)));
+    mutator.step_out();
+    group.bench_function("raw-pinned", |bencher| {
+        bencher.iter(|| {
+            mutator.step_in_pinned();
+            let tree = raw::build_pinned(&mut mutator, black_box(DEPTH));
+            assert_eq!(raw::count_pinned(tree), NODES);
+            mutator.step_out();
         });
     });
     drop((root, mutator, heap));

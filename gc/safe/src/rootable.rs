@@ -1,7 +1,9 @@
 //! Types with a brand left open: how an arena's type says what its root is.
 
 /// A type for each brand. [`Rootable!`](crate::Rootable) makes one from a type with an elided lifetime.
-pub trait Rootable<'a> {
+///
+/// It is `'static`: no lifetime but the brand is in a root, so that what an arena drops at its end cannot look at anything that is gone.
+pub trait Rootable<'a>: 'static {
     /// The type, with this brand.
     type Root: Sized + 'a;
 }
@@ -40,6 +42,6 @@ macro_rules! Rootable {
 #[doc(hidden)]
 pub struct ForEveryBrand<T: ?Sized>(std::marker::PhantomData<T>);
 
-impl<'a, T: ?Sized + Rootable<'a>> Rootable<'a> for ForEveryBrand<T> {
+impl<'a, T: ?Sized + Rootable<'a> + 'static> Rootable<'a> for ForEveryBrand<T> {
     type Root = T::Root;
 }

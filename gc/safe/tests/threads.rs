@@ -113,3 +113,21 @@ fn an_arena_that_does_nothing_holds_up_nobody() {
     idle.collect();
     idle.mutate(|_, numbers| assert_eq!(*numbers.borrow()[0], 1));
 }
+
+#[test]
+fn an_arena_may_be_a_thread_local() {
+    thread_local! {
+        static ARENA: RefCell<Option<Arena<Rootable![Numbers<'_>]>>> = const { RefCell::new(None) };
+    }
+    let work = || {
+        let sum = ARENA.with_borrow_mut(|arena| {
+            let arena = arena.insert(support::small().build(|_| RefCell::default()).unwrap());
+            arena.mutate(|mc, numbers| numbers.borrow_mut().extend((0..10).map(|k| Gc::new(mc, k))));
+            arena.collect();
+            arena.mutate(|_, numbers| numbers.borrow().iter().map(|number| **number).sum::<u64>())
+        });
+        assert_eq!(sum, 45);
+    };
+    // It is dropped when the thread ends.
+    (0..10).for_each(|_| std::thread::spawn(work).join().unwrap());
+}
