@@ -1,9 +1,8 @@
 //! What is written in `#[trace(...)]`.
 
-use syn::{Attribute, Error, Field, Result};
+use syn::{Attribute, Error, Field, Ident, Result};
 
 /// Of a type.
-#[derive(Default)]
 pub(crate) struct OfType {
     /// It holds no references.
     pub(crate) leaf: bool,
@@ -13,40 +12,34 @@ pub(crate) struct OfType {
 
 impl OfType {
     pub(crate) fn read(attributes: &[Attribute]) -> Result<Self> {
-        let mut read = Self::default();
-        each(attributes, |name| match name {
-            "leaf" => Ok(read.leaf = true),
-            "native" => Ok(read.native = true),
-            _ => Err("a type's `trace` attribute is `leaf` or `native`"),
-        })?;
-        Ok(read)
+        let names =
+            names(attributes, &["leaf", "native"], "a type's `trace` attribute is `leaf` or `native`")?;
+        let has = |wanted: &str| names.iter().any(|name| name == wanted);
+        Ok(Self { leaf: has("leaf"), native: has("native") })
     }
 }
 
 /// Whether a field is skipped.
 pub(crate) fn is_skipped(field: &Field) -> Result<bool> {
-    let mut skipped = false;
-    each(&field.attrs, |name| match name {
-        "skip" => Ok(skipped = true),
-        _ => Err("a field's `trace` attribute is `skip`"),
-    })?;
-    Ok(skipped)
+    Ok(!names(&field.attrs, &["skip"], "a field's `trace` attribute is `skip`")?.is_empty())
 }
 
 /// A variant has none: its fields have.
 pub(crate) fn refuse(attributes: &[Attribute]) -> Result<()> {
-    each(attributes, |_| Err("a variant has no `trace` attribute; its fields may have"))
+    names(attributes, &[], "a variant has no `trace` attribute; its fields may have").map(drop)
 }
 
-fn each(
-    attributes: &[Attribute],
-    mut take: impl FnMut(&str) -> std::result::Result<(), &'static str>,
-) -> Result<()> {
+/// The names that are written, which have to be among those `known`.
+fn names(attributes: &[Attribute], known: &[&str], otherwise: &str) -> Result<Vec<Ident>> {
+    let mut names = Vec::new();
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("trace")) {
-        attribute.parse_nested_meta(|meta| {
-            let name = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
-            take(&name).map_err(|why| Error::new_spanned(&meta.path, why))
+        attribute.parse_nested_meta(|meta| match meta.path.get_ident() {
+            Some(name) if known.iter().any(|known| name == known) => {
+                names.push(name.clone());
+                Ok(())
+            }
+            _ => Err(Error::new_spanned(&meta.path, otherwise)),
         })?;
     }
-    Ok(())
+    Ok(names)
 }

@@ -128,8 +128,11 @@ impl Parts {
     }
 }
 
-/// The fields that are traced, with their numbers, and the types of those that are skipped.
-fn divide(fields: &Fields) -> Result<(Vec<(usize, &Field)>, Vec<Type>)> {
+/// A field with its number.
+type Numbered<'a> = (usize, &'a Field);
+
+/// The fields that are traced, and the types of those that are skipped.
+fn divide(fields: &Fields) -> Result<(Vec<Numbered<'_>>, Vec<Type>)> {
     let (mut traced, mut skipped) = (Vec::new(), Vec::new());
     for (at, field) in fields.iter().enumerate() {
         if attributes::is_skipped(field)? {

@@ -83,6 +83,10 @@ impl<'gc, T: Trace + 'gc> Gc<'gc, T> {
     }
 
     /// The value, for as long as the pointer is good, rather than for as long as it is borrowed.
+    #[allow(
+        clippy::should_implement_trait,
+        reason = "the trait is implemented too, and cannot say for how long"
+    )]
     #[inline(always)]
     pub fn as_ref(this: Self) -> &'gc T {
         // SAFETY: a value of this type is there, from `new` until it is found unreachable; and what there is a pointer with

@@ -27,6 +27,9 @@ fn check(value: Pointer<'_>) -> u64 {
     value.number
 }
 
+type Others<'gc> = (BinaryHeap<Pointer<'gc>>, LinkedList<Pointer<'gc>>, Box<[Pointer<'gc>]>);
+type Nested<'gc> = Result<Vec<Pointer<'gc>>, String>;
+
 /// One of each, behind pointers, so that they get old.
 #[derive(Trace)]
 struct Zoo<'gc> {
@@ -35,8 +38,8 @@ struct Zoo<'gc> {
     tree: Gc<'gc, RefCell<BTreeMap<Pointer<'gc>, Box<Pointer<'gc>>>>>,
     deque: Gc<'gc, RefCell<VecDeque<Option<Pointer<'gc>>>>>,
     sets: Gc<'gc, RefCell<(HashSet<Pointer<'gc>>, BTreeSet<Pointer<'gc>>)>>,
-    others: Gc<'gc, RefCell<(BinaryHeap<Pointer<'gc>>, LinkedList<Pointer<'gc>>, Box<[Pointer<'gc>]>)>>,
-    nested: Gc<'gc, RefCell<Vec<Result<Vec<Pointer<'gc>>, String>>>>,
+    others: Gc<'gc, RefCell<Others<'gc>>>,
+    nested: Gc<'gc, RefCell<Vec<Nested<'gc>>>>,
     once: Gc<'gc, OnceCell<Pointer<'gc>>>,
 }
 

@@ -55,12 +55,16 @@ fn each_once_when_unreachable_and_when_the_arena_goes() {
 fn values_of_every_shape() {
     let drops = Drops::default();
     #[derive(Trace)]
-    struct Words<'gc>(#[trace(skip)] Dropped, Cell<Option<Gc<'gc, u8>>>);
+    struct Words<'gc> {
+        #[trace(skip)]
+        _own: Dropped,
+        _other: Cell<Option<Gc<'gc, u8>>>,
+    }
     let mut arena = support::small::<Rootable![()]>().build(|_| ()).unwrap();
     let make = |arena: &mut Arena<Rootable![()]>| {
         arena.mutate(|mc, ()| {
             Gc::new(mc, Static(drops.one()));
-            Gc::new(mc, Words(drops.one(), Cell::new(Some(Gc::new(mc, 1)))));
+            Gc::new(mc, Words { _own: drops.one(), _other: Cell::new(Some(Gc::new(mc, 1))) });
             Gc::new(mc, RefCell::new((Static(drops.one()), Gc::new(mc, 2))));
             Gc::new(mc, vec![(Static(drops.one()), Gc::new(mc, 3))]);
         });

@@ -116,8 +116,9 @@ fn an_arena_that_does_nothing_holds_up_nobody() {
 
 #[test]
 fn an_arena_may_be_a_thread_local() {
+    type OwnArena = Arena<Rootable![Numbers<'_>]>;
     thread_local! {
-        static ARENA: RefCell<Option<Arena<Rootable![Numbers<'_>]>>> = const { RefCell::new(None) };
+        static ARENA: RefCell<Option<OwnArena>> = const { RefCell::new(None) };
     }
     let work = || {
         let sum = ARENA.with_borrow_mut(|arena| {
