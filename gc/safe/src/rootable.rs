@@ -1,6 +1,6 @@
 //! Types with a brand left open: how an arena's type says what its root is.
 
-/// A type for each brand. [`Rootable!`](crate::Rootable) makes one from a type with an elided lifetime.
+/// A type for each brand. [`Rootable!`](macro@crate::Rootable) makes one from a type with an elided lifetime.
 ///
 /// It is `'static`: no lifetime but the brand is in a root, so that what an arena drops at its end cannot look at anything that is gone.
 pub trait Rootable<'a>: 'static {
@@ -38,7 +38,7 @@ macro_rules! Rootable {
     };
 }
 
-/// What [`Rootable!`](crate::Rootable) makes. There are no values.
+/// What [`Rootable!`](macro@crate::Rootable) makes. There are no values.
 #[doc(hidden)]
 pub struct ForEveryBrand<T: ?Sized>(std::marker::PhantomData<T>);
 
