@@ -82,7 +82,10 @@ impl<'gc> Tree<'gc> {
     }
 
     fn count(&self) -> u64 {
-        1 + self.left.map_or(0, |tree| tree.count()) + self.right.map_or(0, |tree| tree.count())
+        match (self.left, self.right) {
+            (Some(left), Some(right)) => 1 + left.count() + right.count(),
+            _ => 1,
+        }
     }
 }
 
