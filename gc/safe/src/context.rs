@@ -23,7 +23,7 @@ use crate::gc::Brand;
 use crate::shape::Shape;
 use crate::traces::Trace;
 use crate::types::{Of, TypeInfo, Types};
-use palimpsest::{Address, CycleRecord, Heap, Kind, Layout, Mutator, OutOfMemory};
+use palimpsest::{Address, CycleRecord, GRANULE, Heap, Kind, Layout, Mutator, OutOfMemory};
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -209,7 +209,7 @@ impl Context {
         let bytes = Of::<T>::BYTES;
         let kind = self.kind_of::<T>();
         let header = if Of::<T>::IS_NATIVE { self.number_of(Of::<T>::info()) } else { 0 };
-        self.allocated.set(self.allocated.get().wrapping_add(bytes));
+        self.count(bytes);
         // SAFETY: header and value are written before the next safepoint, which is not before the end of the call.
         let object = match self.with_mutator(|mutator| unsafe { mutator.alloc_no_safepoint(kind, bytes) }) {
             Ok(object) => object,
@@ -223,6 +223,12 @@ impl Context {
             unsafe { object.cast::<u64>().write(header) };
         }
         Ok(object)
+    }
+
+    /// So many bytes are about to be allocated.
+    #[inline(always)]
+    pub(crate) fn count(&self, bytes: usize) {
+        self.allocated.set(self.allocated.get().wrapping_add(bytes.max(1).next_multiple_of(GRANULE)));
     }
 
     #[inline(always)]
@@ -295,8 +301,9 @@ impl Context {
         })
     }
 
+    /// An allocation has failed: the next call begins with a collection.
     #[cold]
-    fn note_shortage(&self, why: OutOfMemory) -> OutOfMemory {
+    pub(crate) fn note_shortage(&self, why: OutOfMemory) -> OutOfMemory {
         self.short.set(TRIES);
         self.look_at.set(0);
         why

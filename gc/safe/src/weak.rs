@@ -29,14 +29,16 @@ const BYTES: usize = size_of::<u32>();
 
 impl<'gc, T> GcWeak<'gc, T> {
     pub(crate) fn new(mc: &Mutation<'gc>, target: Gc<'gc, T>) -> Result<Self, OutOfMemory> {
-        mc.context().with_mutator(|mutator| {
+        mc.context().count(BYTES);
+        let made = mc.context().with_mutator(|mutator| {
             // SAFETY: a leaf has no word that is traced.
             let object = unsafe { mutator.alloc_no_safepoint(Kind::LEAF, BYTES) }?;
             let slot = WeakSlot::new(mutator, Address::from_ptr(object.as_ptr()), target.address())?;
             // SAFETY: a new object of this size.
             unsafe { object.cast::<u32>().write(slot.number()) };
             Ok(Self { object, brand: PhantomData, value: PhantomData })
-        })
+        });
+        made.map_err(|why| mc.context().note_shortage(why))
     }
 
     /// The value, unless it was found unreachable.

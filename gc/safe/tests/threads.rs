@@ -37,6 +37,7 @@ fn calls_into_several_arenas_nest() {
                 inner.mutate(|mc, numbers| numbers.borrow_mut().push(Gc::new(mc, number)));
                 if number % 50 == 0 {
                     inner.collect();
+                    std::thread::sleep(std::time::Duration::from_millis(1));
                 }
                 assert_eq!(*fresh, number);
                 numbers.borrow_mut().push(fresh);
