@@ -266,9 +266,9 @@ impl<E: Embedder> Mutator<E> {
 
     /// The heap, for an operation that is made by a thread in it only.
     #[inline]
-    pub(crate) fn core_inside(&self, operation: &str) -> &Core<E> {
+    pub(crate) fn core_inside(&self, operation: &str) -> &Arc<Core<E>> {
         self.must_be_in(operation);
-        self.core()
+        self.heap.core()
     }
 
     /// The thread may wait for a cycle.
