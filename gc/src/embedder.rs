@@ -23,9 +23,9 @@ pub unsafe trait Embedder: Send + Sync + 'static {
     /// The layout of a [`Kind::HEADED`](crate::Kind::HEADED) object, told from its first word. By default every word
     /// goes through [`decode`](Embedder::decode), the header too.
     ///
-    /// Has an answer for every word, also for one that no object's header can be: when marking runs out of room it looks
-    /// again at whole blocks, at objects in them that are younger than the snapshot too, and sees what was there before.
-    /// What it finds by such a layout is checked like any other reference.
+    /// Has an answer for every word, also for one that no object's header can be: a conservative word may keep an object whose
+    /// header was overwritten. A marker asks for objects of the snapshot only, which were complete then: what is younger has
+    /// another colour.
     fn layout(&self, header: u64) -> Layout {
         let _ = header;
         Layout::words()
