@@ -1,7 +1,7 @@
 //! Keeps what the book and the listings say of the code as the code is.
 //!
 //! Two things are made from sources and checked in, so that a reader has them and a reviewer sees a change of them: a listing of the public interface of each
-//! library ([`outline`]), and the code blocks of the guide ([`pieces`]). A test fails when they are not what would be made now;
+//! library, and the code blocks of the guide. A test fails when they are not what would be made now;
 //! `cargo run -p palimpsest-listing` makes them anew.
 //!
 //! The listings are made from the text of the sources: the tools that ask the compiler need a nightly one.
@@ -21,10 +21,16 @@ use source::Sources;
 use std::path::{Path, PathBuf};
 
 /// Crates whose sources are looked into, by the names that code has for them, with their folders.
-const SOURCES: &[(&str, &str)] = &[("palimpsest_runtime", "runtime"), ("palimpsest", "gc")];
+const SOURCES: &[(&str, &str)] = &[
+    ("palimpsest_runtime", "runtime"),
+    ("palimpsest", "gc"),
+    ("palimpsest_derive", "gc/derive"),
+    ("palimpsest_safe", "gc/safe"),
+];
 
 /// Those that are listed, and where. What one re-exports of another before it is listed there.
-const LISTINGS: &[(&str, &str)] = &[("palimpsest", "docs/listing/palimpsest.txt")];
+const LISTINGS: &[(&str, &str)] =
+    &[("palimpsest", "docs/listing/palimpsest.txt"), ("palimpsest_safe", "docs/listing/palimpsest_safe.txt")];
 
 /// Chapters whose code is pieces of programs.
 const GUIDES: &[&str] = &[];

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::render::{self, indented};
 use crate::resolve::Target;
 use crate::source::{ItemId, ModuleId, Name, Sources, What};
-use crate::text::{attributes, text};
+use crate::text::{attributes, exact};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use syn::{GenericParam, Type};
 
@@ -183,7 +183,8 @@ fn public_names(
             // An item's own attributes stand before it wherever it is reached; those of an import besides.
             let mut shown = attributes.clone();
             if let (What::Use(_), Target::Item(id)) = (what, &target) {
-                shown.extend(sources.attributes_of(*id));
+                let own = sources.attributes_of(*id).into_iter().filter(|line| !attributes.contains(line));
+                shown.extend(own);
             }
             found.push((name.clone(), shown, target));
         }
@@ -265,10 +266,10 @@ fn made_by_macros(sources: &Sources, crates: &BTreeSet<ModuleId>) -> Result<Vec<
             };
             let mut bare = definition.clone();
             bare.attrs.clear();
-            lines.insert(text(bare));
+            lines.insert(exact(bare));
             let mut bare = call.clone();
             bare.attrs.clear();
-            lines.insert([attributes(&call.attrs), vec![text(bare)]].concat().join(" "));
+            lines.insert([attributes(&call.attrs), vec![exact(bare)]].concat().join(" "));
         }
     }
     if lines.is_empty() {

@@ -1,7 +1,7 @@
 //! One item, as lines: what its users see of it. Bodies, private fields, names of patterns and values of constants are not among that.
 
 use crate::error::Error;
-use crate::text::{attributes, join, text};
+use crate::text::{attributes, exact, join, text};
 use syn::{Fields, FnArg, ImplItem, Pat, ReceiverKind, Signature, TraitItem, Visibility};
 
 /// The lines of an item at its place: attributes, the head, and what is in it, indented.
@@ -63,7 +63,7 @@ pub(crate) fn item(module: &str, item: &syn::Item) -> Result<Vec<String>, Error>
         Macro(item) => {
             let mut item = item.clone();
             item.attrs.clear();
-            vec![text(item)]
+            vec![exact(item)]
         }
         _ => return Err(unlisted("this kind of item")),
     })
