@@ -33,7 +33,7 @@ const LISTINGS: &[(&str, &str)] =
     &[("palimpsest", "docs/listing/palimpsest.txt"), ("palimpsest_safe", "docs/listing/palimpsest_safe.txt")];
 
 /// Chapters whose code is pieces of programs.
-const GUIDES: &[&str] = &[];
+const GUIDES: &[&str] = &["docs/src/guide.md"];
 
 /// What makes files anew.
 pub const COMMAND: &str = "cargo run -p palimpsest-listing";
