@@ -38,7 +38,8 @@ fn the_examples_are_built_by_make_and_run() {
     assert_eq!(made.code, Some(0), "{}", made.stderr);
 
     let list = run(Command::new(out.join("list_machine")).arg("demo"));
-    let results = "<vector of 100>\n17000\n5050\n(5 4 3 2 1)\n(1 2 3)\n(3 2 1)\n((3 2 1) 2 3)\n40200000\n500500\n";
+    let results =
+        "<vector of 100>\n17000\n5050\n(5 4 3 2 1)\n(1 2 3)\n(3 2 1)\n((3 2 1) 2 3)\n40200000\n500500\n";
     assert!(list.code == Some(0) && list.stdout.ends_with(results), "{}{}", list.stdout, list.stderr);
     assert!(list.stderr.contains(" cycles, longest pause "), "{}", list.stderr);
     // The roots are all there: a cycle every few allocations, each verified.
