@@ -234,7 +234,7 @@ static void free_dead_vectors(void)
         value *items = vector->items;
         vector->items = NULL;
         vector->length = vector->capacity = 0;
-        // Only now: the collector may look at a place where an object was, and finds no items there.
+        // Only now: another vector in the queue may lead the collector to this one, which then has no items.
         free(items);
     }
 }

@@ -313,7 +313,7 @@ impl Machine {
             let word = vector.as_ptr::<u64>().wrapping_add(1);
             // SAFETY: the second word of a vector, which has the address of its items until here.
             let items = unsafe { word.replace(0) } as *mut Items;
-            // Only now: the collector may look at a place where an object was, and finds 0 there.
+            // Only now: another vector in the queue may lead the collector to this one, where it then finds 0.
             // SAFETY: from `Box::into_raw`, and nobody has it any more.
             drop(unsafe { Box::from_raw(items) });
         }
