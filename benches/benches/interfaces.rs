@@ -1,10 +1,12 @@
-//! What the safe interface costs: binary trees of depth 14, by the raw interface and by arenas, side by side in one run.
+//! What the safe interface and that for C cost: binary trees of depth 14, by each and by the raw interface, side by side in one run.
 //!
 //! All make the same objects of two words, and count them, beside a long-lived tree. `raw` allocates as a compiler would have it: its stack
 //! is scanned, every allocation is a safepoint, and it polls at every node that it counts. `safe` makes each tree in a call of its own, in
 //! which there is no safepoint. `raw-pinned` does by the raw interface what the safe one does underneath; the difference to that is
-//! what the safe interface itself costs, the difference to `raw` is what safepoints in the middle of the work cost.
+//! what the safe interface itself costs, the difference to `raw` is what safepoints in the middle of the work cost. `c-inline` and `c-call` do
+//! what `raw` does, in C (`support/trees.c`): with the fast path that the header has, and by a call of the library for each object and poll.
 
+use std::ffi::{CStr, c_char, c_uint};
 use std::hint::black_box;
 use std::ptr;
 
@@ -65,6 +67,26 @@ mod raw {
     }
 }
 
+/// `support/trees.c`, which uses the C interface.
+mod c {
+    use super::{c_char, c_uint};
+    // Links the library.
+    use palimpsest_c as _;
+
+    unsafe extern "C" {
+        pub(super) fn trees_begin(limit: usize, depth: c_uint) -> *const c_char;
+        pub(super) fn trees_end() -> *const c_char;
+        pub(super) fn trees_by_call(depth: c_uint) -> u64;
+        pub(super) fn trees_inline(depth: c_uint) -> u64;
+    }
+
+    pub(super) fn must(why: *const c_char) {
+        // SAFETY: NULL, or the text of this thread's last error.
+        let why = (!why.is_null()).then(|| unsafe { super::CStr::from_ptr(why) });
+        assert_eq!(why, None);
+    }
+}
+
 #[derive(Trace)]
 struct Tree<'gc> {
     left: Option<Gc<'gc, Tree<'gc>>>,
@@ -105,6 +127,19 @@ fn interfaces(criterion: &mut Criterion) {
         });
     });
     drop((root, mutator, heap));
+
+    // SAFETY: on one thread, from here to `trees_end`.
+    c::must(unsafe { c::trees_begin(512 << 20, DEPTH + 3) });
+    group.bench_function("c-inline", |bencher| {
+        // SAFETY: as above.
+        bencher.iter(|| assert_eq!(unsafe { c::trees_inline(black_box(DEPTH)) }, NODES));
+    });
+    group.bench_function("c-call", |bencher| {
+        // SAFETY: as above.
+        bencher.iter(|| assert_eq!(unsafe { c::trees_by_call(black_box(DEPTH)) }, NODES));
+    });
+    // SAFETY: as above.
+    c::must(unsafe { c::trees_end() });
 
     let heap = Heap::builder(PlainPointers).limit(512 << 20).build().expect("a heap");
     let mut mutator = heap.attach(StackScan::None).expect("attached");
