@@ -264,11 +264,12 @@ impl<E: Embedder> Mutator<E> {
         assert!(is_in, "{operation} after Mutator::step_out: the thread has to step in first");
     }
 
-    /// The heap, for an operation that is made by a thread in it only.
-    #[inline]
-    pub(crate) fn core_inside(&self, operation: &str) -> &Arc<Core<E>> {
+    /// The heap's state, for what a thread may only do where it holds up a stop of the world.
+    pub(crate) fn core_for(&self, operation: &str) -> &Core<E> {
+        let core = self.core();
+        core.must_be_ours(operation);
         self.must_be_in(operation);
-        self.heap.core()
+        core
     }
 
     /// The thread may wait for a cycle.
@@ -286,7 +287,7 @@ impl<E: Embedder> Mutator<E> {
     ///
     /// # Panics
     /// If the thread's stack is scanned: what is on it could not be told meanwhile. In a thread that has stepped out. So does, in
-    /// one, whatever allocates or waits.
+    /// one, whatever else uses the heap by way of the mutator. Dropping it steps in first.
     pub fn step_out(&mut self) {
         self.must_be_in("Mutator::step_out");
         assert!(
@@ -335,7 +336,11 @@ impl<E: Embedder> Mutator<E> {
     }
 
     /// The words of the allocation fast path, for compilers that put it into their code.
+    ///
+    /// # Panics
+    /// In a thread that has stepped out.
     pub fn inline_alloc(&self, leaf: bool) -> InlineAlloc {
+        self.must_be_in("Mutator::inline_alloc");
         // SAFETY: made by `attach`, freed by `drop`. References to its parts are made only while this is called.
         let local = unsafe { &mut *self.local };
         let colour = local.colour_address();
@@ -391,7 +396,7 @@ impl<E: Embedder> Mutator<E> {
     /// # Panics
     /// If the range is not memory of this heap.
     pub fn kernel_io(&mut self, at: Address, bytes: usize) -> KernelIo {
-        KernelIo::new(self.core(), at, Bytes(bytes))
+        KernelIo::new(self.core_for("Mutator::kernel_io"), at, Bytes(bytes))
     }
 
     /// Makes a full cycle that begins after this call, waits until it has ended, and returns its record. A cycle that fails is
@@ -772,8 +777,8 @@ impl<E: Embedder> Drop for Mutator<E> {
             return;
         }
         if self.place == Place::Outside {
-            // The world may be stopped, and the collector at work on this thread's state.
-            core.registry.step_in(&self.state, true);
+            // The collector may be taking the blocks away this moment.
+            core.registry.step_in(&self.state, false);
         }
         let local = self.local();
         core.count_allocated(local.take_allocated());

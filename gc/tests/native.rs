@@ -5,6 +5,7 @@ mod common;
 use common::{Node, Random, number_of, rungs};
 use palimpsest::{
     Address, Embedder, Frozen, Heap, HeapBuilder, Kind, Layout, Mutator, RootRange, Scope, StackScan, Tracer,
+    WeakTable,
 };
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -78,6 +79,19 @@ fn node(m: &mut Mutator<Language>, kind: Kind, number: u64) -> *mut Node {
     // SAFETY: a new object, large enough for a node.
     unsafe { node.write(Node { next: null_mut(), other: null_mut(), number, check: !number }) };
     node
+}
+
+/// Fills the block that the thread allocates in with what stays, so that what was allocated before is on no page that is written to.
+fn fill(m: &mut Mutator<Language>, kind: Kind) -> palimpsest::Handle {
+    let first = node(m, kind, 0);
+    let handle = m.heap().handle(Address::from_ptr(first));
+    for number in 0..(64 << 10) / size_of::<Node>() as u64 {
+        let next = node(m, kind, number);
+        // SAFETY: a new node, and one that the handle keeps.
+        unsafe { (*next).next = handle.get().as_ptr() };
+        handle.set(Address::from_ptr(next));
+    }
+    handle
 }
 
 /// A new bag object, registered, which a handle keeps alive.
@@ -259,5 +273,44 @@ fn what_leaves_a_collection_during_the_marking_is_kept_by_the_snapshot() {
                 assert_eq!((record.failure, record.stray_references), (None, 0), "{rung}");
             }
         });
+    }
+}
+
+/// Queued objects may still be in use: reachable ones where all are queued, and what a weak table is asked for.
+#[test]
+fn a_collection_that_is_queued_keeps_what_it_gets() {
+    for rung in rungs() {
+        for reachable in [true, false] {
+            let heap = builder(rung).build().unwrap();
+            let kind = heap.define_layout(Layout::mask(0b11)).unwrap();
+            let interned = WeakTable::new(&heap).unwrap();
+            let mut m = heap.attach(StackScan::None).unwrap();
+            let (handle, bag) = bag(&mut m);
+            let _full = fill(&mut m, kind);
+            interned.insert(&mut m, 1, handle.get()).unwrap();
+            let object = handle.get();
+            m.collect();
+            let handle = reachable.then_some(handle);
+            if reachable {
+                assert_eq!(m.queue_all_finalizers(), 1);
+            } else {
+                assert_eq!(m.collect().finalizers_queued, 1, "{rung}");
+            }
+            assert_eq!(interned.find(&mut m, 1, |_| true), Some(object), "{rung}");
+            for number in 0..500 {
+                let node = node(&mut m, kind, number);
+                // SAFETY: the collector looks at the bag in a fork, or while this thread is stopped.
+                unsafe { (*bag).push(node) };
+            }
+            let record = m.collect_young();
+            assert_eq!((record.failure, record.stray_references), (None, 0), "{rung}");
+            if record.scope == Scope::Young {
+                assert_eq!(record.marked_objects, 500, "{rung}, reachable: {reachable}");
+            }
+            drop(handle);
+            let (_, token) = m.take_finalizable().expect("the bag");
+            // SAFETY: made by `Box::into_raw`, and nobody uses the object any more.
+            drop(unsafe { Box::from_raw(token as *mut Bag) });
+        }
     }
 }

@@ -87,8 +87,8 @@ impl Ephemeron {
     /// # Panics
     /// If `key` is not the address of an object of this heap.
     pub fn new<E: Embedder>(mutator: &mut Mutator<E>, key: Address, value: u64) -> Result<Self, OutOfMemory> {
-        let core = mutator.core_inside("Ephemeron::new");
-        core.must_be_ours("Ephemeron::new");
+        let core = mutator.heap().core();
+        mutator.core_for("Ephemeron::new");
         core.must_be_object(key);
         let at = core.roots.lock().ephemerons.add_single(key, value);
         let at = at.map_err(|_| core.no_memory_for(Bytes(LEAST)))?;
@@ -137,7 +137,7 @@ impl Ephemeron {
     }
 
     fn core_of<'m, E: Embedder>(&self, mutator: &'m Mutator<E>) -> &'m Core<E> {
-        mutator.core_inside("Ephemeron").must_be(self.heap, "Ephemeron")
+        mutator.core_for("Ephemeron").must_be(self.heap, "Ephemeron")
     }
 }
 

@@ -312,9 +312,6 @@ impl<E: Embedder> Mutator<E> {
     /// ([`Embedder::trace`]) finds them. No page tells of what is written there, so every cycle of the young traces the object,
     /// for as long as it is registered.
     ///
-    /// Whoever frees that memory, when the object was taken from the queue, first has the object forget it: something else that
-    /// was taken may refer to the object, and it is traced again.
-    ///
     /// It is registered before the first safepoint at which it has such a reference to an object; and, if it is kept when it has been
     /// taken from the queue, again before the next one.
     ///
@@ -328,8 +325,7 @@ impl<E: Embedder> Mutator<E> {
     }
 
     fn register(&mut self, object: Address, token: u64, external: bool) -> Result<Finalizer, OutOfMemory> {
-        let core = self.core_inside("Mutator::register_finalizer");
-        core.must_be_ours("Mutator::register_finalizer");
+        let core = self.core_for("Mutator::register_finalizer");
         core.must_be_object(object);
         let registered = core.roots.lock().finalizers.register(object, token, external);
         registered.map_err(|_| core.no_memory_for(Bytes(CHUNK * size_of::<Registration>())))
@@ -337,8 +333,7 @@ impl<E: Embedder> Mutator<E> {
 
     /// Takes a registration back. Whether it was still there: not, once the object is queued.
     pub fn unregister_finalizer(&mut self, finalizer: Finalizer) -> bool {
-        let core = self.core_inside("Mutator::unregister_finalizer");
-        core.must_be_ours("Mutator::unregister_finalizer");
+        let core = self.core_for("Mutator::unregister_finalizer");
         core.roots.lock().finalizers.unregister(finalizer.0)
     }
 
@@ -347,8 +342,7 @@ impl<E: Embedder> Mutator<E> {
     ///
     /// Any number of threads may do this at once; each registration is taken by one of them.
     pub fn take_finalizable(&mut self) -> Option<(Address, u64)> {
-        let core = self.core_inside("Mutator::take_finalizable");
-        core.must_be_ours("Mutator::take_finalizable");
+        let core = self.core_for("Mutator::take_finalizable");
         let waiting = &core.weak.waiting;
         if waiting.queued() == 0 {
             return None;
@@ -384,8 +378,7 @@ impl<E: Embedder> Mutator<E> {
     /// Queues all that is registered, reachable or not, in the order of registration: for languages that run finalizers at exit.
     /// How many are in the queue then.
     pub fn queue_all_finalizers(&mut self) -> usize {
-        let core = self.core_inside("Mutator::queue_all_finalizers");
-        core.must_be_ours("Mutator::queue_all_finalizers");
+        let core = self.core_for("Mutator::queue_all_finalizers");
         let finalizers = &mut core.roots.lock().finalizers;
         finalizers.queue_all();
         let queued = finalizers.queue.len();

@@ -112,8 +112,8 @@ impl WeakMap {
     /// # Errors
     /// Where there is no memory for it.
     pub fn new<E: Embedder>(mutator: &mut Mutator<E>) -> Result<Self, OutOfMemory> {
-        let core = mutator.core_inside("WeakMap::new");
-        core.must_be_ours("WeakMap::new");
+        let core = mutator.heap().core();
+        mutator.core_for("WeakMap::new");
         let table = Arc::<EphemeronTable>::default();
         let at = core.roots.lock().ephemerons.register(table.clone());
         let at = at.map_err(|_| core.no_memory_for(Bytes(size_of::<EphemeronTable>())))?;
@@ -226,7 +226,7 @@ impl WeakMap {
     }
 
     fn core_of<'m, E: Embedder>(&self, mutator: &'m Mutator<E>) -> &'m Core<E> {
-        mutator.core_inside("WeakMap").must_be(self.heap, "WeakMap")
+        mutator.core_for("WeakMap").must_be(self.heap, "WeakMap")
     }
 }
 

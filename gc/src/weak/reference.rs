@@ -259,8 +259,8 @@ impl WeakRef {
     /// # Panics
     /// If `target` is not the address of an object of this heap.
     pub fn new<E: Embedder>(mutator: &mut Mutator<E>, target: Address) -> Result<Self, OutOfMemory> {
-        let core = mutator.core_inside("WeakRef::new");
-        core.must_be_ours("WeakRef::new");
+        let core = mutator.heap().core();
+        mutator.core_for("WeakRef::new");
         let at = core.new_weak(target, NATIVE)?;
         Ok(Self { owner: core.clone(), heap: core.id, at })
     }
@@ -282,7 +282,7 @@ impl WeakRef {
     }
 
     fn core_of<'m, E: Embedder>(&self, mutator: &'m Mutator<E>) -> &'m Core<E> {
-        mutator.core_inside("WeakRef").must_be(self.heap, "WeakRef")
+        mutator.core_for("WeakRef").must_be(self.heap, "WeakRef")
     }
 }
 
@@ -336,8 +336,8 @@ impl WeakSlot {
         owner: Address,
         target: Address,
     ) -> Result<Self, OutOfMemory> {
-        let core = mutator.core_inside("WeakSlot");
-        core.must_be_ours("WeakSlot::new");
+        let core = mutator.heap().core();
+        mutator.core_for("WeakSlot::new");
         core.must_be_object(owner);
         Ok(Self(core.new_weak(target, owner.as_usize() as u64)?))
     }
@@ -345,9 +345,7 @@ impl WeakSlot {
     /// The target, as for [`WeakRef::get`]. The owner is alive, and the slot is this heap's; of another number the answer is any
     /// live object, or none.
     pub fn get<E: Embedder>(self, mutator: &mut Mutator<E>) -> Option<Address> {
-        let core = mutator.core_inside("WeakSlot");
-        core.must_be_ours("WeakSlot::get");
-        core.get_weak(self.0)
+        mutator.core_for("WeakSlot::get").get_weak(self.0)
     }
 
     /// Makes this a reference to another object, which is alive. The owner is alive.
@@ -355,9 +353,7 @@ impl WeakSlot {
     /// # Panics
     /// If `target` is not the address of an object of this heap.
     pub fn set<E: Embedder>(self, mutator: &mut Mutator<E>, target: Address) {
-        let core = mutator.core_inside("WeakSlot");
-        core.must_be_ours("WeakSlot::set");
-        core.set_weak(self.0, target);
+        mutator.core_for("WeakSlot::set").set_weak(self.0, target);
     }
 
     /// What to keep in the object.

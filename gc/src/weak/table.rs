@@ -275,7 +275,7 @@ impl WeakTable {
 
     fn core_of<'m, E: Embedder>(&self, mutator: &'m Mutator<E>) -> &'m Core<E> {
         self.must_be_ours();
-        let core = mutator.core_inside("WeakTable");
+        let core = mutator.core_for("WeakTable");
         assert_eq!(core.id, self.heap, "a weak table was used with a mutator of another heap");
         core
     }
