@@ -51,6 +51,20 @@ struct Registration {
     external: bool,
 }
 
+/// An object that is to be finalized.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+struct Queued {
+    object: Address,
+    token: u64,
+    external: bool,
+}
+
+impl From<Registration> for Queued {
+    fn from(Registration { object, token, external, .. }: Registration) -> Self {
+        Self { object, token, external }
+    }
+}
+
 /// A registration for finalization, to take it back by ([`Mutator::unregister_finalizer`]).
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Finalizer(u64);
@@ -74,7 +88,7 @@ pub(crate) struct Finalizers {
     chunks: Vec<Vec<Registration>>,
     registered: usize,
     /// Has room for all that are registered.
-    queue: VecDeque<(Address, u64)>,
+    queue: VecDeque<Queued>,
     /// The next registration's serial number, and what that was at the snapshot.
     next: u64,
     at_snapshot: u64,
@@ -121,24 +135,35 @@ impl Finalizers {
 
     /// Passes on the objects in the queue.
     pub(crate) fn visit_queue(&self, mut visit: impl FnMut(Address)) {
-        self.queue.iter().for_each(|(object, _)| visit(*object));
+        self.queue.iter().for_each(|queued| visit(queued.object));
     }
 
     /// For a cycle of the young: scans the old objects among those registered that have references outside of the heap, where no
-    /// page tells of writes. Of one in the queue nothing is left to find: the cycle that queued it has marked what it refers to,
-    /// and nobody has had it since.
+    /// page tells of writes. So too those in the queue: the program may have them all the same, from the entry of a weak table, or
+    /// since all were queued, reachable or not.
     pub(crate) fn visit_external<E: Embedder, S: Source>(&self, marker: &mut Marker<'_, E, S>) {
         for chunk in &self.chunks {
-            for registration in chunk.iter().filter(|r| r.external) {
-                if marker.is_late() {
-                    return;
-                }
-                marker.visit_external(registration.object);
-                // Packets hold what one object refers to, and what that reaches.
-                marker.work();
-            }
-            marker.now_and_then();
+            Self::visit_those(chunk.iter().filter(|r| r.external).map(|r| r.object), marker);
         }
+        let (first, second) = self.queue.as_slices();
+        for queued in first.chunks(CHUNK).chain(second.chunks(CHUNK)) {
+            Self::visit_those(queued.iter().filter(|q| q.external).map(|q| q.object), marker);
+        }
+    }
+
+    fn visit_those<E: Embedder, S: Source>(
+        objects: impl Iterator<Item = Address>,
+        marker: &mut Marker<'_, E, S>,
+    ) {
+        for object in objects {
+            if marker.is_late() {
+                return;
+            }
+            marker.visit_external(object);
+            // Packets hold what one object refers to, and what that reaches.
+            marker.work();
+        }
+        marker.now_and_then();
     }
 
     /// After the decision: discovers the registered objects that are not marked. Runs in a worker, or in the stopped world:
@@ -169,7 +194,7 @@ impl Finalizers {
         chunk.retain(|r| {
             let is_due = r.serial < at_snapshot && is_unreachable(r.object);
             if is_due {
-                queue.push_back((r.object, r.token));
+                queue.push_back(Queued::from(*r));
             }
             !is_due
         });
@@ -187,7 +212,7 @@ impl Finalizers {
     /// Queues all that is registered.
     fn queue_all(&mut self) {
         for r in std::mem::take(&mut self.chunks).into_iter().flatten() {
-            self.queue.push_back((r.object, r.token));
+            self.queue.push_back(r.into());
         }
         self.registered = 0;
     }
@@ -296,7 +321,7 @@ impl<E: Embedder> Mutator<E> {
     /// * Weak references to a queued object are cut; entries of weak tables and maps stay. See [`WeakRef`](crate::WeakRef).
     /// * When the heap goes away, nothing is finalized: see [`Mutator::queue_all_finalizers`].
     ///
-    /// Forty bytes of native memory a registration, all of which the worker scans; see [`WeakMap`](crate::WeakMap) for what
+    /// 56 bytes of native memory a registration, all of which the worker scans; see [`WeakMap`](crate::WeakMap) for what
     /// that costs in the pause.
     ///
     /// # Errors
@@ -310,7 +335,7 @@ impl<E: Embedder> Mutator<E> {
 
     /// The same for an object that has references outside of the heap, in a `Vec` that it owns, say, where its native layout
     /// ([`Embedder::trace`]) finds them. No page tells of what is written there, so every cycle of the young traces the object,
-    /// for as long as it is registered.
+    /// for as long as it is registered or queued.
     ///
     /// It is registered before the first safepoint at which it has such a reference to an object; and, if it is kept when it has been
     /// taken from the queue, again before the next one.
@@ -352,7 +377,7 @@ impl<E: Embedder> Mutator<E> {
         waiting.queued.store(finalizers.queue.len(), Relaxed);
         waiting.taken.fetch_add(1, Relaxed);
         waiting.taken_lately.fetch_add(1, Relaxed);
-        Some(taken)
+        Some((taken.object, taken.token))
     }
 
     /// Waits until something is to be finalized, or `timeout` has passed. Whether something is; another thread may be faster to
@@ -415,7 +440,7 @@ mod tests {
         let room = finalizers.queue.capacity();
         assert_eq!(queue(&mut finalizers, |o| o != object(9) && o.as_usize() % 32 == 16), 5_000);
         assert_eq!(finalizers.queue.capacity(), room, "queueing takes no memory");
-        assert!(finalizers.queue.iter().map(|(_, token)| *token).eq((0..10_000).step_by(2)));
+        assert!(finalizers.queue.iter().map(|queued| queued.token).eq((0..10_000).step_by(2)));
         assert!(finalizers.chunks.len() <= 6, "{} chunks", finalizers.chunks.len());
         assert!(!finalizers.unregister(all[2].0), "queued");
         for k in (1..10_000).step_by(2) {
