@@ -8,15 +8,16 @@
 //! A shell's `state` says who may use what is in it: nobody ([`FREE`]), anybody ([`ANYBODY`]), or the thread with this mark
 //! ([`this_thread`]). So that a mutator is alive, on its thread and running is one comparison.
 
-use crate::status::{Answer, Status, fail, no_memory};
+use crate::status::{Answer, Status, fail, failed, no_memory};
+use palimpsest_runtime::host_fork::{self, Generation};
 use std::alloc::Layout;
 use std::cell::{Cell, UnsafeCell};
 use std::mem::MaybeUninit;
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use std::sync::atomic::{
-    AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+    AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Nothing is in the shell.
 pub(crate) const FREE: usize = 0;
@@ -51,7 +52,14 @@ pub struct Head {
 }
 
 /// The empty shells of a type. The list has room for all that there are, so that giving one back needs none.
-pub struct Empty<T>(Mutex<List<T>>);
+///
+/// It is under a lock that says which process holds it. Where a thread held it when another one forked, nobody gives it back in
+/// the child: there it is taken all the same, and the list, which may be half changed, begins anew.
+pub struct Empty<T> {
+    /// The [`Generation`] of who holds the lock; 0 if nobody does.
+    holder: AtomicU64,
+    list: UnsafeCell<List<T>>,
+}
 
 struct List<T> {
     empty: Vec<NonNull<T>>,
@@ -62,12 +70,49 @@ struct List<T> {
 impl<T> Empty<T> {
     /// No shells yet.
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(List { empty: Vec::new(), all: 0 }))
+        let list = List { empty: Vec::new(), all: 0 };
+        Self { holder: AtomicU64::new(0), list: UnsafeCell::new(list) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, List<T>> {
-        // Nothing panics under the lock.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Held<'_, T> {
+        let own = Generation::current().number();
+        loop {
+            let holder = self.holder.load(Relaxed);
+            // Acquire: pairs with the release in `Held::drop`.
+            if holder != own && self.holder.compare_exchange(holder, own, Acquire, Relaxed).is_ok() {
+                if holder != 0 {
+                    // SAFETY: nobody else has the lock in this process. What was there is leaked, not looked at.
+                    unsafe { (&raw mut (*self.list.get()).empty).write(Vec::new()) };
+                }
+                return Held(self);
+            }
+            // It is held for a moment only.
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// The right to use a list.
+struct Held<'a, T>(&'a Empty<T>);
+
+impl<T> Deref for Held<'_, T> {
+    type Target = List<T>;
+    fn deref(&self) -> &List<T> {
+        // SAFETY: the lock is held.
+        unsafe { &*self.0.list.get() }
+    }
+}
+
+impl<T> DerefMut for Held<'_, T> {
+    fn deref_mut(&mut self) -> &mut List<T> {
+        // SAFETY: the lock is held.
+        unsafe { &mut *self.0.list.get() }
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        self.0.holder.store(0, Release);
     }
 }
 
@@ -114,6 +159,8 @@ pub(crate) use opaque;
 
 /// Puts a value into a shell. `state` says who may use it.
 pub(crate) fn open<T: Opaque>(value: T::Value, state: usize) -> Answer<NonNull<T>> {
+    // Before the lock: that it was held at a fork is told by the fork's being counted.
+    host_fork::watch().map_err(|why| failed(&why.into()))?;
     let used = T::empty().lock().empty.pop();
     let place = used.map_or_else(new_shell, Ok)?;
     // SAFETY: shells are never freed; this one is empty, and nobody else has it.
@@ -218,7 +265,11 @@ pub(crate) unsafe fn close<T: Opaque>(thing: *mut T) -> Answer<Option<T::Value>>
     }
     // SAFETY: something was in it, and nobody else takes it.
     let value = unsafe { (*shell.value.get()).assume_init_read() };
-    T::empty().lock().empty.push(place);
+    let mut list = T::empty().lock();
+    // Room is missing only where the list has begun anew, in a child; then the shell is lost.
+    if list.empty.try_reserve(1).is_ok() {
+        list.empty.push(place);
+    }
     Ok(Some(value))
 }
 

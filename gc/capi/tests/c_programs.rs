@@ -47,7 +47,7 @@ macro_rules! programs {
 }
 
 programs! {
-    events finalizers fork hello inline kernel_io layouts maps memory misuse options roots threads trace weak
+    events finalizers fork fork_threads hello inline kernel_io layouts maps memory misuse options roots threads trace weak
 }
 
 #[test]

@@ -20,6 +20,12 @@ impl Generation {
         Self(FORKS.load(Ordering::Relaxed))
     }
 
+    /// As a number, for words that are changed by one instruction. Not 0.
+    #[inline]
+    pub fn number(self) -> u64 {
+        u64::from(self.0) + 1
+    }
+
     /// Whether it is not this process, but one that this is a fork of.
     #[inline]
     pub fn is_past(self) -> bool {
