@@ -191,9 +191,12 @@ impl Policy {
                 self.objects += record.marked_objects;
                 let most_are_written =
                     record.remembered_objects >= self.objects / 2 && record.remembered_pages > FEW_PAGES;
-                if !most_are_written {
+                if self.open > 0 {
+                    // One that was asked for: what was open counts as written, and says nothing.
+                    self.open -= 1;
+                } else if !most_are_written {
                     (self.open, self.open_next) = (0, 1);
-                } else if self.open == 0 {
+                } else {
                     (self.open, self.open_next) = (self.open_next, (self.open_next * 2).min(OPEN_MOST));
                 }
             }
@@ -313,6 +316,28 @@ mod tests {
         assert_eq!(cycle(false), (Scope::Young, false));
         assert_eq!(cycle(true), (Scope::Young, true));
         assert_eq!(cycle(true), (Scope::Full, false), "begins anew");
+    }
+
+    #[test]
+    fn also_where_all_cycles_are_young_on_request_pages_are_armed_now_and_then() {
+        let (mut policy, mut allocated) = (Policy::new(&options(), true), 0);
+        cycle(&mut policy, &mut allocated, 100, false);
+        let mut looks = Vec::new();
+        for k in 0..40 {
+            assert_eq!(policy.plan(Wanted::Young).scope, Scope::Young);
+            let was_open = policy.opens_pages();
+            let mut record = CycleRecord::new(1, Scope::Young, Snapshot::Preimage);
+            // The program writes to nothing old after a while; what was open counts as written.
+            if was_open || k < 20 {
+                (record.remembered_objects, record.remembered_pages) = (1 << 40, 1 << 20);
+            }
+            policy.learn(&options(), &record);
+            if !was_open {
+                looks.push(k);
+            }
+        }
+        assert_eq!(looks[..5], [0, 2, 5, 10, 19]);
+        assert_eq!(looks[5..], (36..40).collect::<Vec<_>>(), "the program has changed its ways");
     }
 
     #[test]
