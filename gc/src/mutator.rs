@@ -302,7 +302,8 @@ impl<E: Embedder> Mutator<E> {
     }
 
     /// Ends what [`Mutator::step_out`] began. Waits while the world is stopped; other heaps that the thread is attached to see it
-    /// run meanwhile, so a thread steps in where it holds up nobody.
+    /// run meanwhile. So a thread of several heaps steps in while it is outside of the others: two threads that wait here, each
+    /// running in the heap that the other wants to enter, would wait for ever.
     ///
     /// # Panics
     /// If the thread has not stepped out.
@@ -311,8 +312,10 @@ impl<E: Embedder> Mutator<E> {
     }
 
     /// The same; and from here to the next [`Mutator::step_out`] nothing that the thread does is a safepoint: no allocation, no poll,
-    /// no `fork`, no waiting in another heap. Allocations fail where they would otherwise wait for a cycle. A cycle that is due waits until the thread
-    /// has stepped out.
+    /// no `fork`, no waiting in another heap. Allocations fail where they would otherwise wait for a cycle.
+    ///
+    /// A cycle that is due waits until the thread has stepped out, and with it every other thread of the heap that comes to a safepoint,
+    /// steps in, attaches or detaches. So a thread is pinned for a short time, and waits for no other meanwhile.
     ///
     /// For interfaces that promise that references are good for a while, without anybody saying where they are.
     ///
@@ -743,10 +746,15 @@ impl InlineAlloc {
     pub const END: u8 = 0x80;
 }
 
-/// Clears the last word of an object whose size leaves it over: it is traced with the rest, and nobody else writes it.
+/// Clears what an object's size leaves over, its last word or, where it has no bytes, both: it is traced with the rest, and nobody
+/// else writes it.
 #[inline(always)]
 fn clear_pad(object: usize, bytes: usize) {
     let over = bytes % GRANULE;
+    if bytes == 0 {
+        // SAFETY: the first word of a new object's own granule.
+        unsafe { std::ptr::with_exposed_provenance_mut::<u64>(object).write(0) };
+    }
     if bytes == 0 || (over != 0 && over <= 8) {
         let last = object + Granules::for_bytes(bytes).bytes() - 8;
         // SAFETY: the last word of a new object's own granules.

@@ -165,7 +165,9 @@ fn a_thread_may_leave_from_outside() {
             let _end = common::AtEnd(&stop);
             for k in 0..1000 {
                 let mut m = heap.attach(StackScan::None).unwrap();
-                check_list(list(&mut m, kind, k % 3), k % 3);
+                for number in 0..k % 3 {
+                    new_node(&mut m, kind, null_mut(), number);
+                }
                 m.step_out();
             }
         });
@@ -253,5 +255,21 @@ fn compiled_code_allocates_by_the_documented_words() {
         assert_eq!(m.collect().marked_objects, 50_000, "{rung}");
         check_list(head, 50_000);
         drop(keeper);
+    }
+}
+
+/// The caller has no word of it to write.
+#[test]
+fn an_object_of_no_bytes_refers_to_nothing() {
+    let nodes = nodes(rungs()[0]);
+    let mut m = nodes.heap.attach(StackScan::None).unwrap();
+    for _ in 0..3 {
+        list(&mut m, nodes.kind, 5000);
+        m.collect();
+        // SAFETY: there is no word to write.
+        let object = unsafe { m.alloc_uninit(Kind::UNIFORM, 0) }.unwrap();
+        let _root = nodes.heap.handle(Address::from_ptr(object.as_ptr()));
+        let record = m.collect();
+        assert_eq!((record.marked_objects, record.stray_references), (1, 0));
     }
 }

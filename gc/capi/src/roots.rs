@@ -95,6 +95,10 @@ pub unsafe extern "C" fn palimpsest_roots_up_to(
     if top.is_null() {
         return entry(|| Err(null("top")));
     }
+    if !top.is_aligned() {
+        let why = format_args!("top is {top:p}, which is not aligned for a pointer");
+        return entry(|| Err(fail(Status::PALIMPSEST_INVALID, why)));
+    }
     // SAFETY: what C passes; see the crate.
     unsafe { add(heap, start, 0, RootRange::UpTo { start, top }, roots) }
 }

@@ -34,6 +34,8 @@ static void null_arguments(void)
     FAILS(palimpsest_handle_new(mutator, object, NULL), PALIMPSEST_NULL, "handle is NULL");
     FAILS(palimpsest_roots_fixed(heap, NULL, 1, &roots), PALIMPSEST_NULL, "start is NULL");
     FAILS(palimpsest_roots_up_to(heap, &value, NULL, &roots), PALIMPSEST_NULL, "top is NULL");
+    const uint64_t *const *odd_top = (const void *)((uintptr_t)&value + 4);
+    FAILS(palimpsest_roots_up_to(heap, &value, odd_top, &roots), PALIMPSEST_INVALID, "aligned");
     FAILS(palimpsest_weak_map_get(mutator, NULL, object, &value, &found), PALIMPSEST_NULL, "palimpsest_weak_map is NULL");
     FAILS(palimpsest_heap_stats(heap, NULL), PALIMPSEST_NULL, "palimpsest_stats is NULL");
     FAILS(palimpsest_heap_text(heap, PALIMPSEST_TEXT_STATS, NULL, 5, NULL), PALIMPSEST_NULL, "buffer is NULL");
