@@ -81,7 +81,10 @@ pub fn compile_file(file: &Path, library: Library, flags: &[&str]) -> Command {
     }
     let outcome = run(&mut compiler);
     assert_eq!(outcome.code, Some(0), "{name} does not compile:\n{}", outcome.stderr);
-    Command::new(program)
+    let mut program = Command::new(program);
+    // Cargo's names the folder of `cargo build` as well, where an older library may lie; the path in the program comes after it.
+    program.env_remove("LD_LIBRARY_PATH");
+    program
 }
 
 /// Whether there is such a program.
