@@ -294,9 +294,7 @@ impl<E: Embedder> Mutator<E> {
             !self.state.scans_stack(),
             "Mutator::step_out in a thread whose stack is scanned; use Mutator::blocking"
         );
-        for (run, _) in self.local().all_runs() {
-            run.close();
-        }
+        self.close_runs();
         self.place = Place::Outside;
         self.core().registry.step_out(&self.state);
     }
@@ -331,10 +329,18 @@ impl<E: Embedder> Mutator<E> {
         self.heap.look_around("Mutator::step_in");
         self.core().registry.step_in(&self.state, place == Place::Pinned);
         self.place = place;
+        self.open_runs();
+    }
+
+    /// Has every allocation take the slow path, that of compiled code too.
+    fn close_runs(&mut self) {
+        self.local().all_runs().into_iter().for_each(|(run, _)| run.close());
+    }
+
+    /// Ends that.
+    fn open_runs(&mut self) {
         if self.core().options.stress.is_none() {
-            for (run, _) in self.local().all_runs() {
-                run.open();
-            }
+            self.local().all_runs().into_iter().for_each(|(run, _)| run.open());
         }
     }
 
@@ -366,7 +372,10 @@ impl<E: Embedder> Mutator<E> {
     /// meanwhile.
     pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
         self.must_be_able_to_wait("Mutator::blocking");
-        self.core().registry.blocking(&self.state, f)
+        self.close_runs();
+        let result = self.core().registry.blocking(&self.state, f);
+        self.open_runs();
+        result
     }
 
     /// Opens memory of a traced object for system calls that write to it, until the guard drops. Without it, `read(2)` into

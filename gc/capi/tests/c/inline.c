@@ -7,12 +7,38 @@ struct node {
     char padding[9];
 };
 
+struct words {
+    palimpsest_mutator *mutator;
+    palimpsest_inline_alloc words;
+};
+
+static void allocate(void *data)
+{
+    struct words *own = data;
+    CHECK(palimpsest_alloc_inline(own->mutator, &own->words, PALIMPSEST_LEAF, 16) == NULL);
+    CHECK(palimpsest_last_status() == PALIMPSEST_BLOCKED);
+}
+
+// The world may be stopped in a blocking region: the fast path is closed there.
+static void allocate_in_a_blocking_region(palimpsest_mutator *mutator)
+{
+    struct words own = {.mutator = mutator};
+    OK(palimpsest_inline_alloc_words(mutator, true, &own.words));
+    CHECK(palimpsest_alloc_inline(mutator, &own.words, PALIMPSEST_LEAF, 16) != NULL);
+    OK(palimpsest_blocking(mutator, allocate, &own));
+    CHECK(palimpsest_alloc_inline(mutator, &own.words, PALIMPSEST_LEAF, 16) != NULL);
+    OK(palimpsest_step_out(mutator));
+    allocate(&own);
+    OK(palimpsest_step_in(mutator));
+}
+
 int main(void)
 {
     palimpsest_config *config = palimpsest_config_new();
     OK(palimpsest_config_options(config, "verify=on,cycle-every=1M"));
     palimpsest_heap *heap = heap_with(config);
     palimpsest_mutator *mutator = attach(heap);
+    allocate_in_a_blocking_region(mutator);
     palimpsest_kind kind = 0;
     OK(palimpsest_define_layout(heap, 1, 2, &kind));
     palimpsest_inline_alloc traced, leaf;
