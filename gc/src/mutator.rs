@@ -299,9 +299,8 @@ impl<E: Embedder> Mutator<E> {
         self.core().registry.step_out(&self.state);
     }
 
-    /// Ends what [`Mutator::step_out`] began. Waits while the world is stopped; other heaps that the thread is attached to see it
-    /// run meanwhile. So a thread of several heaps steps in while it is outside of the others: two threads that wait here, each
-    /// running in the heap that the other wants to enter, would wait for ever.
+    /// Ends what [`Mutator::step_out`] began. Waits while the world is stopped; that is a safepoint of the other heaps that the
+    /// thread runs in, but not of those that it is pinned in.
     ///
     /// # Panics
     /// If the thread has not stepped out.

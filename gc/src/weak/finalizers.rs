@@ -337,6 +337,9 @@ impl<E: Embedder> Mutator<E> {
     /// ([`Embedder::trace`]) finds them. No page tells of what is written there, so every cycle of the young traces the object,
     /// for as long as it is registered or queued.
     ///
+    /// Whoever frees that memory, when the object was taken from the queue, first has the object forget it: something else that
+    /// was taken may refer to the object, and it is traced again.
+    ///
     /// It is registered before the first safepoint at which it has such a reference to an object; and, if it is kept when it has been
     /// taken from the queue, again before the next one.
     ///

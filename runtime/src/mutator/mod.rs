@@ -122,17 +122,17 @@ impl Registry {
     /// Ends what [`Registry::step_out`] began, once the world goes on. If `pinned`, nothing that the thread does is a safepoint
     /// until it steps out again.
     ///
-    /// Other heaps that the thread is attached to see it run while it waits.
+    /// Where it has to wait, that is a safepoint of the other heaps that the thread runs in, as [`Registry::blocking`] is.
     pub fn step_in(&self, own: &MutatorState, pinned: bool) {
-        let (goal, mut goes_on) = (if pinned { PINNED } else { RUNNING }, false);
-        while !goes_on {
-            self.wait_for_world();
-            own.state.store(goal, SeqCst);
+        loop {
+            own.state.store(if pinned { PINNED } else { RUNNING }, SeqCst);
             // Dekker: the collector raised `stop` before it looked at our state.
-            goes_on = self.stop.load(SeqCst) == 0 || self.is_lost();
-            if !goes_on {
-                self.leave_running(own, BLOCKED);
+            if self.stop.load(SeqCst) == 0 || self.is_lost() {
+                return;
             }
+            self.leave_running(own, BLOCKED);
+            // In this heap the thread is blocked already.
+            self.stopped(own, BLOCKED, || self.wait_for_world());
         }
     }
 

@@ -329,6 +329,38 @@ mod tests {
         });
     }
 
+    /// The same with threads that are outside of one heap as a rule, and step in while they run in the other.
+    #[test]
+    fn threads_that_step_into_two_heaps_do_not_wait_for_each_other() {
+        let (heaps, done) = ([Registry::new(), Registry::new()], AtomicBool::new(false));
+        std::thread::scope(|s| {
+            for k in [0, 1] {
+                let (inside, outside, done) = (&heaps[k], &heaps[1 - k], &done);
+                s.spawn(move || {
+                    // SAFETY: the registries outlive the threads, which keep the states until they detach.
+                    let own = [inside, outside].map(|heap| unsafe { heap.attach(false, None) }.unwrap());
+                    outside.step_out(&own[1]);
+                    while !done.load(SeqCst) {
+                        outside.step_in(&own[1], false);
+                        outside.step_out(&own[1]);
+                        if inside.stop_wanted() {
+                            inside.park(&own[0]);
+                        }
+                    }
+                    outside.step_in(&own[1], false);
+                    inside.detach(&own[0]);
+                    outside.detach(&own[1]);
+                });
+            }
+            let stoppers: Vec<_> = heaps
+                .iter()
+                .map(|heap| s.spawn(|| (0..2000).for_each(|_| drop(heap.stop_world()))))
+                .collect();
+            stoppers.into_iter().for_each(|s| s.join().unwrap());
+            done.store(true, SeqCst);
+        });
+    }
+
     #[test]
     fn a_thread_that_ends_attached_is_not_waited_for() {
         let registry = Registry::new();
