@@ -1,4 +1,7 @@
 //! The implementation that is written.
+//!
+//! An attribute macro that is written below the derive changes the type after the derive has seen it. So `trace` names every field
+//! and its type as the derive saw them: where the type has others by now, that does not compile.
 
 use crate::attributes::{self, OfType};
 use crate::recursion;
@@ -94,6 +97,13 @@ impl Parts {
 
     fn of_struct(fields: &Fields) -> Result<Self> {
         let (traced, skipped) = divide(fields)?;
+        let (all, types_of_all): (Vec<_>, Vec<_>) =
+            fields.iter().enumerate().map(|(at, field)| (member(at, field), &field.ty)).unzip();
+        // Without `..`, and by pointers, which are not coerced to what a type dereferences to.
+        let as_seen = quote! {
+            let Self { #(#all: _,)* } = self;
+            #(let _: *const #types_of_all = ::core::ptr::addr_of!(self.#all);)*
+        };
         let names: Vec<_> = traced.iter().map(|(at, field)| member(*at, field)).collect();
         let types: Vec<_> = traced.iter().map(|(_, field)| field.ty.clone()).collect();
         let visited = names.iter().zip(&types).map(|(name, field)| visit(field, &quote!(&self.#name)));
@@ -102,19 +112,27 @@ impl Parts {
                 #((::core::mem::offset_of!(Self, #names), <#types as ::palimpsest_safe::Trace>::SHAPE)),*
             ])
         };
-        Ok(Self { shape, visits: quote!(#(#visited)*), skipped, traced: types })
+        Ok(Self { shape, visits: quote!(#as_seen #(#visited)*), skipped, traced: types })
     }
 
     fn of_enum(variants: &[(&syn::Ident, &Fields)]) -> Result<Self> {
         let (mut arms, mut all_skipped, mut all_traced) = (Vec::new(), Vec::new(), Vec::new());
         for (name, fields) in variants {
             let (traced, skipped) = divide(fields)?;
-            let places = traced.iter().map(|(at, field)| member(*at, field));
-            let bound: Vec<_> = (0..traced.len()).map(|k| format_ident!("field{k}")).collect();
-            let visits =
-                traced.iter().zip(&bound).map(|((_, field), bound)| visit(&field.ty, &quote!(#bound)));
+            let places = fields.iter().enumerate().map(|(at, field)| member(at, field));
+            let bound: Vec<_> = (0..fields.len()).map(|k| format_ident!("field{k}")).collect();
+            let types = fields.iter().map(|field| &field.ty);
+            let visits = traced.iter().map(|(at, field)| {
+                let bound = &bound[*at];
+                visit(&field.ty, &quote!(#bound))
+            });
             // Fields by number serve for all three forms of variants.
-            arms.push(quote!(Self::#name { #(#places: #bound,)* .. } => { #(#visits)* }));
+            arms.push(quote! {
+                Self::#name { #(#places: #bound,)* } => {
+                    #(let _: *const #types = #bound;)*
+                    #(#visits)*
+                }
+            });
             all_skipped.extend(skipped);
             all_traced.extend(traced.iter().map(|(_, field)| field.ty.clone()));
         }
@@ -150,4 +168,34 @@ fn member(at: usize, field: &Field) -> syn::Member {
 
 fn visit(field: &Type, place: &TokenStream) -> TokenStream {
     quote_spanned!(field.span()=> ::palimpsest_safe::Trace::trace(#place, tracer);)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(input: DeriveInput) -> String {
+        implementation(&input).expect("a type that can be traced").to_string()
+    }
+
+    #[test]
+    fn every_field_is_named_with_its_type() {
+        let written_of_struct = written(parse_quote! {
+            struct Node<'gc> { next: Gc<'gc, Self>, #[trace(skip)] own: File }
+        });
+        let written_of_enum = written(parse_quote! {
+            enum Either { One(u8, #[trace(skip)] File), Other }
+        });
+        let expected = [
+            (&written_of_struct, quote!(let Self { next: _, own: _, } = self;)),
+            (&written_of_struct, quote!(let _: *const File = ::core::ptr::addr_of!(self.own);)),
+            (&written_of_enum, quote!(Self::One { 0usize: field0, 1usize: field1, } =>)),
+            (&written_of_enum, quote!(let _: *const File = field1;)),
+            (&written_of_enum, quote!(Self::Other {} =>)),
+        ];
+        for (written, part) in expected {
+            let part = part.to_string().replace("usize", "");
+            assert!(written.contains(&part), "{part} in {written}");
+        }
+    }
 }
