@@ -124,7 +124,8 @@ where
 }
 
 impl<R: for<'a> Rootable<'a>> Arena<R> {
-    /// Makes a full cycle, waits for its end, and drops all values that were found unreachable.
+    /// Makes a full cycle, waits for its end, and drops all values that were found unreachable. What a value refers to that waited to be
+    /// dropped when the cycle began is found by the next one.
     ///
     /// # Panics
     /// If the `Drop` of a value does. The others are dropped later.

@@ -28,6 +28,9 @@ pub type Root<'a, R> = <R as Rootable<'a>>::Root;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// The compiler does not check that a type under `for<'a>` is well formed (rust-lang/rust#152489), here as elsewhere: a root made of a
+/// reference that would have to live for ever (`PhantomData<&'static &'gc ()>`) lets a brand be taken for `'static`. No root needs one.
 #[macro_export]
 macro_rules! Rootable {
     ($brand:lifetime => $root:ty) => {

@@ -81,8 +81,16 @@ impl Registry {
         if self.is_lost() {
             return Err(Error::NoHeapInChild);
         }
-        if ATTACHED.with_borrow(|list| list.iter().any(|attached| std::ptr::eq(attached.registry, self))) {
-            return Err(Error::AlreadyAttached);
+        let is_attached = |list: &std::cell::RefCell<Vec<Attachment>>| {
+            list.borrow().iter().any(|attached| std::ptr::eq(attached.registry, self))
+        };
+        match ATTACHED.try_with(is_attached) {
+            Ok(false) => {}
+            Ok(true) => return Err(Error::AlreadyAttached),
+            // In the destructor of a thread-local.
+            Err(_) => {
+                return Err(Error::denied("attaching a thread that is ending", crate::sys::Errno::SRCH));
+            }
         }
         if let Some(fault) = needs.filter(|fault| signal::is_blocked(*fault)) {
             return Err(Error::SignalBlocked(fault));
