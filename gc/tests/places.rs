@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Node, Nodes, new_node, number_of, rungs};
+use common::{Node, Nodes, check_list, list, new_node, rungs};
 use palimpsest::{
     Address, Ephemeron, Heap, InlineAlloc, Kind, Mutator, PlainPointers, StackScan, WeakMap, WeakRef,
     WeakSlot, WeakTable,
@@ -14,20 +14,6 @@ use std::time::Duration;
 
 fn nodes(rung: palimpsest::Wish) -> Nodes {
     Nodes::new(Heap::builder(PlainPointers).limit(64 << 20).rung(rung).verify(true).poison(true))
-}
-
-/// A list that nothing but the caller's frame refers to.
-fn list(m: &mut Mutator<PlainPointers>, kind: Kind, nodes: u64) -> *mut Node {
-    (0..nodes).fold(null_mut(), |list, number| new_node(m, kind, list, number))
-}
-
-fn check_list(mut at: *mut Node, nodes: u64) {
-    for number in (0..nodes).rev() {
-        assert_eq!(number_of(at), number);
-        // SAFETY: a live node.
-        at = unsafe { (*at).next };
-    }
-    assert!(at.is_null());
 }
 
 fn refuses(what: &str, f: impl FnOnce()) {

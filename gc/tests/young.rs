@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Node, Nodes, Random, new_node, number_of, rungs};
+use common::{Node, Nodes, Random, check_list, list, new_node, number_of, rungs};
 use palimpsest::{Address, Heap, Kind, Mutator, PlainPointers, Scope, StackScan, Wish};
 use std::ptr::null_mut;
 use std::time::{Duration, Instant};
@@ -25,19 +25,6 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
         assert!(start.elapsed() < Duration::from_secs(30), "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-fn list(m: &mut Mutator<PlainPointers>, kind: Kind, nodes: u64) -> *mut Node {
-    (0..nodes).fold(null_mut(), |list, number| new_node(m, kind, list, number))
-}
-
-fn check_list(mut at: *mut Node, nodes: u64) {
-    for number in (0..nodes).rev() {
-        assert_eq!(number_of(at), number);
-        // SAFETY: a live node.
-        at = unsafe { (*at).next };
-    }
-    assert!(at.is_null());
 }
 
 #[test]

@@ -99,6 +99,21 @@ pub fn number_of(node: *const Node) -> u64 {
     number
 }
 
+/// A list that nothing but the caller's frame refers to.
+pub fn list(m: &mut Mutator<PlainPointers>, kind: Kind, nodes: u64) -> *mut Node {
+    (0..nodes).fold(std::ptr::null_mut(), |list, number| new_node(m, kind, list, number))
+}
+
+/// Checks that all of it is there.
+pub fn check_list(mut at: *mut Node, nodes: u64) {
+    for number in (0..nodes).rev() {
+        assert_eq!(number_of(at), number);
+        // SAFETY: a live node.
+        at = unsafe { (*at).next };
+    }
+    assert!(at.is_null());
+}
+
 /// Values tagged in the low bits: a reference has 1 in the lowest, everything else is data.
 pub struct Tagged;
 
