@@ -65,7 +65,7 @@ fn too_small_a_heap_exits_with_1_and_says_what_to_raise() {
 
 #[test]
 fn log_has_its_own_stream() {
-    let output = workload("binarytrees 12 1 --cycle-every 1 --gc-log");
+    let output = workload("binarytrees 16 1 --cycle-every 1 --gc-log");
     assert!(output.status.success(), "{}", errors(&output));
     let log = errors(&output);
     let mut lines = log.lines();
