@@ -182,7 +182,7 @@ fn growth_and_headroom_say_how_often_there_is_a_cycle() {
     };
     let (lazy, eager) = (cycles(1000, 1 << 20), cycles(50, 1 << 20));
     // More often where the collector keeps pace; on a busy machine cycles come later.
-    assert!(lazy <= 4 && eager >= 2 * lazy.max(3), "{lazy} and {eager} cycles");
+    assert!(lazy <= 9 && eager >= 2 * lazy.max(3), "{lazy} and {eager} cycles");
     let roomy = cycles(50, 100 << 20);
     assert!((1..=3).contains(&roomy), "{roomy} cycles");
 }
