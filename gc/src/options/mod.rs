@@ -47,7 +47,7 @@ use palimpsest_runtime::sys::process::Strike;
 use palimpsest_runtime::sys::{clock, limits};
 use palimpsest_runtime::worker::{Fate, MAX_WORKERS, Worker};
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 /// The environment variable with options for all heaps of the process, where the program itself does not set them.
@@ -230,8 +230,15 @@ impl Options {
 
     /// The same where the embedder does not say how many. Asks the system, once.
     fn default_workers() -> u32 {
-        static WORKERS: OnceLock<u32> = OnceLock::new();
-        *WORKERS.get_or_init(|| workers_for(std::thread::available_parallelism().map_or(1, usize::from)))
+        // No `OnceLock`: a child that is forked while another thread is at this would wait for that thread for ever.
+        static WORKERS: AtomicU32 = AtomicU32::new(0);
+        let known = WORKERS.load(Relaxed);
+        if known > 0 {
+            return known;
+        }
+        let workers = workers_for(std::thread::available_parallelism().map_or(1, usize::from));
+        WORKERS.store(workers, Relaxed);
+        workers
     }
 
     /// Packets of references for marking. An object is queued at most once, so an eighth of the heap in references of
