@@ -18,6 +18,7 @@ use super::mailbox::Wanted;
 use crate::options::Options;
 use crate::stats::{CycleRecord, Scope};
 use palimpsest_runtime::Bytes;
+use palimpsest_runtime::ladder::Snapshot;
 
 /// What the next cycle is to be.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -189,8 +190,10 @@ impl Policy {
                 }
                 self.live = Bytes(self.live.0 + marked as usize);
                 self.objects += record.marked_objects;
-                let most_are_written =
-                    record.remembered_objects >= self.objects / 2 && record.remembered_pages > FEW_PAGES;
+                // Where the kernel only tracks what is written, nothing traps, and nothing can be opened.
+                let most_are_written = record.snapshot == Snapshot::Preimage
+                    && record.remembered_objects >= self.objects / 2
+                    && record.remembered_pages > FEW_PAGES;
                 if self.open > 0 {
                     // One that was asked for: what was open counts as written, and says nothing.
                     self.open -= 1;
@@ -232,7 +235,6 @@ pub(crate) enum Headroom {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use palimpsest_runtime::ladder::Snapshot;
 
     const MIB: u64 = 1 << 20;
 

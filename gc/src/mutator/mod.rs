@@ -4,6 +4,12 @@
 //! that is rare is in functions of its own: the next free run ([`Mutator::refill`]), a large object
 //! ([`Mutator::alloc_large`]); a heap at its limit is in `shortage.rs`.
 
+mod inline;
+mod place;
+
+pub use inline::InlineAlloc;
+use place::Place;
+
 use crate::core::Core;
 use crate::cycle::mailbox::{Ticket, Wanted};
 use crate::embedder::Embedder;
@@ -47,17 +53,6 @@ pub enum StackScan {
     Conservative,
     /// They are not: all references are in root ranges and handles at safepoints.
     None,
-}
-
-/// How a thread stands to the heap.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Place {
-    /// It allocates, and its safepoints are safepoints.
-    Inside,
-    /// It allocates, and nothing that it does is a safepoint.
-    Pinned,
-    /// It has stepped out.
-    Outside,
 }
 
 /// Whether an allocation may wait, for the world or for a cycle.
@@ -248,122 +243,6 @@ impl<E: Embedder> Mutator<E> {
         if self.core().registry.stop_wanted() {
             self.park();
         }
-    }
-
-    #[cold]
-    fn park(&mut self) {
-        self.must_be_in("Mutator::poll");
-        if self.place == Place::Inside {
-            self.core().registry.park(&self.state);
-        }
-    }
-
-    /// The thread has not stepped out.
-    fn must_be_in(&self, operation: &str) {
-        let is_in = self.place != Place::Outside;
-        assert!(is_in, "{operation} after Mutator::step_out: the thread has to step in first");
-    }
-
-    /// The heap's state, for what a thread may only do where it holds up a stop of the world.
-    pub(crate) fn core_for(&self, operation: &str) -> &Core<E> {
-        let core = self.core();
-        core.must_be_ours(operation);
-        self.must_be_in(operation);
-        core
-    }
-
-    /// The thread may wait for a cycle.
-    fn must_be_able_to_wait(&self, operation: &str) {
-        self.must_be_in(operation);
-        let waits = self.place != Place::Pinned;
-        assert!(
-            waits,
-            "{operation} after Mutator::step_in_pinned: a cycle would wait for this thread, and this thread for it"
-        );
-    }
-
-    /// As [`Mutator::blocking`], without a closure: from here to [`Mutator::step_in`] the thread does not touch the heap, and the
-    /// collector does not wait for it. Other heaps that the thread is attached to are none the wiser.
-    ///
-    /// # Panics
-    /// If the thread's stack is scanned: what is on it could not be told meanwhile. In a thread that has stepped out. So does, in
-    /// one, whatever else uses the heap by way of the mutator. Dropping it steps in first.
-    pub fn step_out(&mut self) {
-        self.must_be_in("Mutator::step_out");
-        assert!(
-            !self.state.scans_stack(),
-            "Mutator::step_out in a thread whose stack is scanned; use Mutator::blocking"
-        );
-        self.close_runs();
-        self.place = Place::Outside;
-        self.core().registry.step_out(&self.state);
-    }
-
-    /// Ends what [`Mutator::step_out`] began. Waits while the world is stopped; that is a safepoint of the other heaps that the
-    /// thread runs in, but not of those that it is pinned in.
-    ///
-    /// # Panics
-    /// If the thread has not stepped out.
-    pub fn step_in(&mut self) {
-        self.enter(Place::Inside);
-    }
-
-    /// The same; and from here to the next [`Mutator::step_out`] nothing that the thread does is a safepoint: no allocation, no poll,
-    /// no `fork`, no waiting in another heap. Allocations fail where they would otherwise wait for a cycle.
-    ///
-    /// A cycle that is due waits until the thread has stepped out, and with it every other thread of the heap that comes to a safepoint,
-    /// steps in, attaches or detaches. So a thread is pinned for a short time, and waits for no other meanwhile.
-    ///
-    /// For interfaces that promise that references are good for a while, without anybody saying where they are.
-    ///
-    /// # Panics
-    /// If the thread has not stepped out. [`Mutator::collect`] does, and so does [`Mutator::blocking`], in a thread that is pinned.
-    pub fn step_in_pinned(&mut self) {
-        self.enter(Place::Pinned);
-    }
-
-    fn enter(&mut self, place: Place) {
-        let is_out = self.place == Place::Outside;
-        assert!(is_out, "Mutator::step_in without Mutator::step_out");
-        self.heap.look_around("Mutator::step_in");
-        self.core().registry.step_in(&self.state, place == Place::Pinned);
-        self.place = place;
-        self.open_runs();
-    }
-
-    /// Has every allocation take the slow path, that of compiled code too.
-    fn close_runs(&mut self) {
-        self.local().all_runs().into_iter().for_each(|(run, _)| run.close());
-    }
-
-    /// Ends that.
-    fn open_runs(&mut self) {
-        if self.core().options.stress.is_none() {
-            self.local().all_runs().into_iter().for_each(|(run, _)| run.open());
-        }
-    }
-
-    /// The words of the allocation fast path, for compilers that put it into their code.
-    ///
-    /// # Panics
-    /// In a thread that has stepped out.
-    pub fn inline_alloc(&self, leaf: bool) -> InlineAlloc {
-        self.must_be_in("Mutator::inline_alloc");
-        // SAFETY: made by `attach`, freed by `drop`. References to its parts are made only while this is called.
-        let local = unsafe { &mut *self.local };
-        let colour = local.colour_address();
-        let run = &mut local.runs(leaf).main;
-        InlineAlloc {
-            cursor: &raw mut run.cursor,
-            limit: &raw const run.limit,
-            colour,
-            metadata: self.metadata.cast_mut().cast::<u8>().wrapping_sub(self.base / GRANULE),
-        }
-    }
-
-    /// The word that a safepoint looks at: 32 bits. Above 0, the thread calls [`Mutator::poll`]. Valid as long as the heap is.
-    pub fn poll_address(&self) -> *const u32 {
-        self.core().registry.stop_word().as_ptr()
     }
 
     /// Runs `f`, which does not touch the heap, without the collector having to wait for it: for system calls, native code
@@ -720,38 +599,6 @@ impl<E: Embedder> Mutator<E> {
         }
         self.stress = Some(self.core().mailbox.request(Wanted::Any, Reason::Stress));
     }
-}
-
-/// Where the words of a thread's allocation fast path are, for a compiler that puts it into its code. They stay where they are until
-/// the thread detaches. Another thread's are not touched.
-///
-/// To allocate a small object ([`SMALL_MAX`](crate::SMALL_MAX)) of `n` granules ([`GRANULE`](crate::GRANULE)) and kind `k` in the
-/// space that this was asked for, between two safepoints:
-///
-/// 1. Load `at` from `cursor`. If the difference between what is at `limit` and `at` is less than `16 * n` bytes, call
-///    [`Mutator::alloc_uninit`].
-/// 2. Store `at + 16 * n` to `cursor`.
-/// 3. Store metadata: the byte `k | colour` at `metadata + at / 16`, where `k` is [`Kind::number`] and `colour` the byte at `colour`. If
-///    `n` is 1, add [`InlineAlloc::END`] to it; otherwise store [`InlineAlloc::END`] at `metadata + at / 16 + n - 1`.
-/// 4. Before the next safepoint, write every word that may be a reference, also one that the size leaves over in the last granule.
-///
-/// Between the load and the last store is no safepoint. The three words change at safepoints, and so are loaded again after each. The stores
-/// are plain: the processor's order between them does not matter, since they are read in a stopped world, or after one.
-#[derive(Copy, Clone, Debug)]
-pub struct InlineAlloc {
-    /// Where the next object goes; 64 bits.
-    pub cursor: *mut usize,
-    /// No object reaches beyond; 64 bits.
-    pub limit: *const usize,
-    /// The colour of new objects; 8 bits.
-    pub colour: *const u8,
-    /// The metadata byte of the granule at address 0, if there were one.
-    pub metadata: *mut u8,
-}
-
-impl InlineAlloc {
-    /// The metadata byte, or part of it, of the granule in which an object ends.
-    pub const END: u8 = 0x80;
 }
 
 /// Clears what an object's size leaves over, its last word or, where it has no bytes, both: it is traced with the rest, and nobody
