@@ -1,9 +1,17 @@
 //! Misuse does not compile: the programs in `ui`, each with what the compiler says to it.
 //!
 //! The messages are those of one compiler, and with another one the test says that it was skipped. `TRYBUILD=overwrite` writes them
-//! anew.
+//! anew. What stays on its thread is asserted here instead: the compiler's messages about that list the private fields of the types.
 
 use std::process::Command;
+
+use palimpsest_safe::{Arena, Gc, GcWeak, Mutation, Rootable};
+use static_assertions::assert_not_impl_any;
+
+assert_not_impl_any!(Arena<Rootable![()]>: Send, Sync);
+assert_not_impl_any!(Gc<'static, u64>: Send, Sync);
+assert_not_impl_any!(GcWeak<'static, u64>: Send, Sync);
+assert_not_impl_any!(Mutation<'static>: Send, Sync);
 
 /// Whose messages they are.
 const COMPILER: &str = "rustc 1.95.";
