@@ -22,6 +22,8 @@ pub mod host_fork;
 pub mod ladder;
 pub mod mapping;
 pub mod mutator;
+mod sizes;
+mod sync;
 pub mod sys;
 pub mod unit;
 pub mod worker;

@@ -1,13 +1,10 @@
 //! A type for every unit that crosses a module's border, so that a page index is never taken for an address.
 
+pub use crate::sizes::{CHUNK_PAGES, PAGE_SIZE};
 use std::fmt;
 
-/// Bytes in a page. The barrier works on the kernel's base pages; [`crate::ladder`] refuses kernels built with
-/// another size, for which none of this has been measured.
-pub const PAGE_SIZE: usize = 4096;
-
-/// Pages in a chunk: the unit in which dirty pages are looked for. The collector's blocks are one chunk.
-pub const CHUNK_PAGES: u32 = 16;
+/// Words in a page.
+pub const PAGE_WORDS: usize = PAGE_SIZE / 8;
 
 /// Bytes in a chunk.
 pub const CHUNK_SIZE: usize = PAGE_SIZE * CHUNK_PAGES as usize;

@@ -12,11 +12,9 @@
 
 use crate::error::Error;
 use crate::mapping::Private;
+use crate::sizes::GROUP;
+use crate::sync::{AtomicU8, Ordering, mutation};
 use crate::unit::{CHUNK_PAGES, PageRange};
-use std::sync::atomic::{AtomicU8, Ordering};
-
-/// Chunks in a group: 4 MiB of heap.
-const GROUP: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct DirtyMap {
@@ -47,6 +45,10 @@ impl DirtyMap {
     #[inline]
     pub(super) fn mark_chunk(&self, chunk: u32) {
         // SeqCst, as in `drain`: the two flags and the page words are changed and read in opposite orders.
+        if mutation!("dirty: the group's flag first") {
+            self.groups[chunk as usize / GROUP].store(1, Ordering::SeqCst);
+            return self.chunks[chunk as usize].store(1, Ordering::SeqCst);
+        }
         self.chunks[chunk as usize].store(1, Ordering::SeqCst);
         self.groups[chunk as usize / GROUP].store(1, Ordering::SeqCst);
     }

@@ -5,8 +5,8 @@
 //! that the sides were turned, and counts itself anew: whoever is counted on the old side after the turn was
 //! there before it. This is the reader's half of sleepable RCU, for readers that always end.
 
+use crate::sync::{AtomicU32, Ordering::SeqCst, mutation};
 use crate::sys::futex::pause_briefly;
-use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
 /// Handlers at work, in two generations.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Epoch {
             let inside = &self.inside[side as usize & 1];
             inside.fetch_add(1, SeqCst);
             // Pairs with the store in `synchronize`: either it sees this count, or this sees the turn.
-            if self.side.load(SeqCst) == side {
+            if mutation!("epoch: no second look") || self.side.load(SeqCst) == side {
                 return Inside(inside);
             }
             inside.fetch_sub(1, SeqCst);

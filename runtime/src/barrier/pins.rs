@@ -10,9 +10,9 @@
 
 use crate::error::Error;
 use crate::mapping::Private;
+use crate::sync::{AtomicU16, Ordering};
 use crate::sys::lock::{HoldAcrossFork, Mutex};
 use crate::unit::{PageIndex, PageRange};
-use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The pins of one heap.
 #[derive(Debug)]

@@ -6,11 +6,9 @@
 use super::word::Slot;
 use crate::error::Error;
 use crate::mapping::{Private, Region, Shared};
-use crate::unit::{Bytes, PAGE_SIZE, PageIndex};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-
-/// Words in a page.
-pub const PAGE_WORDS: usize = PAGE_SIZE / 8;
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::unit::{Bytes, PAGE_SIZE, PAGE_WORDS, PageIndex};
+use std::sync::atomic::AtomicU32 as CountU32;
 
 /// Slots that stay populated between snapshots at least: 16 MiB.
 const KEEP: u32 = 4096;
@@ -25,7 +23,7 @@ pub struct Pool {
     next: AtomicU32,
     exhausted: AtomicBool,
     /// Slots below this may be populated.
-    populated: AtomicU32,
+    populated: CountU32,
 }
 
 impl Pool {
@@ -37,7 +35,7 @@ impl Pool {
             owners: Private::new(slots)?,
             next: AtomicU32::new(0),
             exhausted: AtomicBool::new(false),
-            populated: AtomicU32::new(0),
+            populated: CountU32::new(0),
         })
     }
 
@@ -46,20 +44,15 @@ impl Pool {
         self.images.region()
     }
 
-    /// Stores a page's pre-image and says where, or nothing if there is no room. Async-signal-safe.
-    ///
-    /// # Safety
-    /// `from` points to the page, whose contents do not change during the call.
-    pub(super) unsafe fn save(&self, page: PageIndex, from: *const u8) -> Option<Slot> {
+    /// A slot for a page's pre-image, if there is room: the caller's alone until it publishes where the pre-image is.
+    /// Async-signal-safe.
+    pub(super) fn take(&self, page: PageIndex) -> Option<Slot> {
         let slot = self.next.fetch_add(1, Ordering::Relaxed);
-        let Some(image) = self.images.get(slot as usize) else {
+        if slot as usize >= self.images.len() {
             self.next.store(self.images.len() as u32, Ordering::Relaxed);
             return None;
-        };
+        }
         self.owners[slot as usize].store(page.0, Ordering::Relaxed);
-        // SAFETY: the caller's page is a page long and stable; the slot is this thread's alone until its word is
-        // published, which the caller does with release.
-        unsafe { std::ptr::copy_nonoverlapping(from, image.as_ptr().cast_mut().cast::<u8>(), PAGE_SIZE) };
         Some(slot)
     }
 
@@ -110,7 +103,8 @@ impl Pool {
         self.next.store(0, Ordering::Release);
     }
 
-    /// The words of a slot, as the worker reads them.
+    /// The words of a slot: the worker reads them, and whoever has taken it writes them.
+    #[inline]
     pub(crate) fn image(&self, slot: Slot) -> &[AtomicU64; PAGE_WORDS] {
         &self.images[slot as usize]
     }
@@ -123,14 +117,14 @@ mod tests {
     #[test]
     fn a_pool_keeps_what_it_is_given_up_to_its_bound() {
         let pool = Pool::new(Bytes(2 * PAGE_SIZE), 100).unwrap();
-        let page = [7u8; PAGE_SIZE];
         let save = |index| {
-            // SAFETY: the array is a page long and does not change.
-            unsafe { pool.save(PageIndex(index), page.as_ptr()) }
+            let slot = pool.take(PageIndex(index))?;
+            pool.image(slot).iter().for_each(|word| word.store(7, Ordering::Relaxed));
+            Some(slot)
         };
         assert_eq!((save(40), save(50), save(60), save(61)), (Some(0), Some(1), None, None));
         assert_eq!((pool.used(), pool.owner(1)), (2, PageIndex(50)));
-        assert_eq!(pool.image(0)[511].load(Ordering::Relaxed), 0x0707_0707_0707_0707);
+        assert_eq!(pool.image(0)[511].load(Ordering::Relaxed), 7);
         pool.reset();
         assert_eq!((pool.used(), pool.populated()), (0, Bytes(2 * PAGE_SIZE)), "kept for the next snapshot");
         pool.release();

@@ -7,6 +7,7 @@ use super::Barrier;
 use super::epoch::Epoch;
 use crate::error::Error;
 use crate::sys::lock::{HoldAcrossFork, Mutex};
+use crate::unit::{PAGE_SIZE, PageIndex};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -66,6 +67,15 @@ pub(super) fn keep(barrier: &Arc<Barrier>) {
     if let Some(free) = BARRIERS.iter().find(|b| b.load(Ordering::Relaxed).is_null()) {
         free.store(Arc::as_ptr(barrier).cast_mut(), Ordering::SeqCst);
     }
+}
+
+/// The hook of the handlers for faults. Async-signal-safe.
+pub(super) fn on_fault(address: usize) -> bool {
+    with_barrier(address, |barrier| {
+        let page = (address - barrier.heap.base().as_usize()) / PAGE_SIZE;
+        barrier.trap(PageIndex(page as u32))
+    })
+    .unwrap_or(false)
 }
 
 /// Calls `f` with the barrier whose traced half holds the address. Async-signal-safe.

@@ -5,11 +5,11 @@
 //! live migration copies memory. Opening a page costs the mutator more than arming it costs the collector, so
 //! the rounds converge, and the pause is left with a few dozen pages.
 
-use super::Barrier;
+use super::states::Barrier;
 use super::word::PageWord;
 use crate::error::Error;
+use crate::sync::{Ordering, mutation};
 use crate::unit::{CHUNK_PAGES, PageIndex, PageRange};
-use std::sync::atomic::Ordering;
 
 /// What a round does with a dirty chunk.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -134,7 +134,9 @@ impl<R: Round> Run<'_, R> {
                 return Ok(());
             }
             // Being opened this moment: it is dirty, and the next round's.
-            Err(PageWord::SAVING) => self.barrier.dirty.mark_chunk(page.chunk()),
+            Err(PageWord::SAVING) if !mutation!("rounds: a page being opened is forgotten") => {
+                self.barrier.dirty.mark_chunk(page.chunk());
+            }
             Err(_) => {}
         }
         self.protect()?;
@@ -150,6 +152,11 @@ impl<R: Round> Run<'_, R> {
         }
         // Before a page can trap again: a thread's count of faults on it begins anew.
         self.barrier.armings.fetch_add(1, Ordering::Relaxed);
+        if mutation!("rounds: said to be armed before it is") {
+            for page in pages.iter() {
+                self.barrier.word(page).store(PageWord::ARMED.raw(), Ordering::Release);
+            }
+        }
         let result = self.barrier.delivery.arm(pages);
         let state = if result.is_ok() { PageWord::ARMED } else { PageWord::OPEN };
         if result.is_err() {

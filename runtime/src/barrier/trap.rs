@@ -1,22 +1,14 @@
 //! What happens on a write to an armed page. **Everything here runs in a signal handler**, or does what one does (the
 //! monitor's thread, for another): no allocation, no lock, no panic; atomics, a copy, one system call.
 
-use super::word::PageWord;
-use super::{Barrier, Contents, registry};
+use super::retries::retries_left;
+use super::states::{Barrier, Contents, Phase};
+use super::word::{PageWord, Slot};
+use crate::sync::{AtomicU32, Ordering, mutation, thread_local};
 use crate::sys::{clock, futex, signal};
-use crate::unit::{Address, PAGE_SIZE, PageIndex, PageRange};
+use crate::unit::{PageIndex, PageRange};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
-
-/// The hook of the handlers for faults.
-pub(super) fn on_fault(address: usize) -> bool {
-    registry::with_barrier(address, |barrier| {
-        let page = (address - barrier.heap.base().as_usize()) / PAGE_SIZE;
-        barrier.trap(PageIndex(page as u32))
-    })
-    .unwrap_or(false)
-}
 
 const NO_PAGE: u32 = u32::MAX;
 
@@ -31,12 +23,12 @@ thread_local! {
 
 /// Makes the calling thread fit to take faults; before it writes to the heap.
 pub(crate) fn prepare_thread() {
-    SAVING_HERE.set(NO_PAGE);
+    SAVING_HERE.with(|saving| saving.set(NO_PAGE));
 }
 
 #[cold]
 fn is_saving_here(page: PageIndex) -> bool {
-    SAVING_HERE.get() == page.0
+    SAVING_HERE.with(Cell::get) == page.0
 }
 
 impl Barrier {
@@ -48,7 +40,7 @@ impl Barrier {
     }
 
     /// Resolves a write fault. `false`: it is not the barrier's; somebody else has to say what it means.
-    fn trap(&self, page: PageIndex) -> bool {
+    pub(super) fn trap(&self, page: PageIndex) -> bool {
         let word = self.word(page);
         let mut round = 0;
         loop {
@@ -105,6 +97,10 @@ impl Barrier {
     /// `Armed -> Saving`: exactly one thread gets the page.
     #[inline]
     fn take(&self, word: &AtomicU32) -> bool {
+        if mutation!("trap: a page is taken without a compare-and-swap") {
+            word.store(PageWord::SAVING.raw(), Ordering::Release);
+            return true;
+        }
         word.compare_exchange(
             PageWord::ARMED.raw(),
             PageWord::SAVING.raw(),
@@ -120,8 +116,13 @@ impl Barrier {
     fn resolve(&self, page: PageIndex, word: &AtomicU32) -> bool {
         let pages = PageRange::new(page.0, page.0 + 1);
         // Before the page is opened: a writer whose fault a monitor resolves goes on from then.
-        self.dirty.mark_chunk(page.chunk());
+        if !mutation!("trap: dirty after it is open") {
+            self.dirty.mark_chunk(page.chunk());
+        }
         if self.in_snapshot() {
+            if mutation!("trap: opened before it is saved") && self.delivery.open(pages).is_err() {
+                return false;
+            }
             if !self.save(page, word) {
                 self.wait_for_room();
                 return true;
@@ -131,11 +132,17 @@ impl Barrier {
                 return false;
             }
         } else {
+            if mutation!("trap: said to be open before it is") {
+                word.store(PageWord::OPEN.raw(), Ordering::Release);
+            }
             let opened = self.delivery.open(pages).is_ok() || self.give_up();
             word.store(PageWord::OPEN.raw(), Ordering::Release);
             if !opened {
                 return false;
             }
+        }
+        if mutation!("trap: dirty after it is open") {
+            self.dirty.mark_chunk(page.chunk());
         }
         true
     }
@@ -159,10 +166,10 @@ impl Barrier {
             // Saved for another pin on it. (No pinned page is armed, and in a stopped world nobody is saving.)
             return true;
         }
-        let (at, _) = self.heap.span(PageRange::new(page.0, page.0 + 1));
+        let Some(slot) = self.pool.take(page) else { return false };
         // SAFETY: a page of the heap in a stopped world. The kernel may be writing to it on behalf of a thread in a blocking
         // region: what is copied of the bytes that it writes is not defined, and nobody relies on them.
-        let Some(slot) = (unsafe { self.pool.save(page, at.as_ptr()) }) else { return false };
+        unsafe { self.heap.copy_page(page, self.pool.image(slot)) };
         self.counters.preimages.fetch_add(1, Ordering::Relaxed);
         word.store(PageWord::saved(slot).raw(), Ordering::Release);
         self.dirty.mark_chunk(page.chunk());
@@ -173,24 +180,28 @@ impl Barrier {
     /// the page is armed again.
     #[inline]
     fn save(&self, page: PageIndex, word: &AtomicU32) -> bool {
-        let (at, _) = self.heap.span(PageRange::new(page.0, page.0 + 1));
-        SAVING_HERE.set(page.0);
-        // SAFETY: a page of the heap; it is protected and its word is `Saving`, so nobody changes it.
-        let saved = unsafe { self.pool.save(page, at.as_ptr()) };
-        SAVING_HERE.set(NO_PAGE);
-        match saved {
-            Some(slot) => {
-                self.counters.preimages.fetch_add(1, Ordering::Relaxed);
-                // Release: a reader that sees the slot sees the pre-image. Pairs with the worker's view.
-                word.store(PageWord::saved(slot).raw(), Ordering::Release);
-                true
-            }
-            None => {
-                word.store(PageWord::ARMED.raw(), Ordering::Release);
-                self.pool.note_exhausted();
-                false
-            }
+        let Some(slot) = self.pool.take(page) else {
+            word.store(PageWord::ARMED.raw(), Ordering::Release);
+            self.pool.note_exhausted();
+            return false;
+        };
+        if mutation!("trap: published before it is copied") {
+            self.publish(word, slot);
         }
+        SAVING_HERE.with(|saving| saving.set(page.0));
+        // SAFETY: a page of the heap; it is protected and its word is `Saving`, so nobody changes it. The slot is this
+        // thread's.
+        unsafe { self.heap.copy_page(page, self.pool.image(slot)) };
+        SAVING_HERE.with(|saving| saving.set(NO_PAGE));
+        self.counters.preimages.fetch_add(1, Ordering::Relaxed);
+        self.publish(word, slot);
+        true
+    }
+
+    #[inline]
+    fn publish(&self, word: &AtomicU32, slot: Slot) {
+        // Release: a reader that sees the slot sees the pre-image. Pairs with the worker's view.
+        word.store(PageWord::saved(slot).raw(), Ordering::Release);
     }
 
     /// Waits until the snapshot has ended: by then the worker is done, or the collector has given it up.
@@ -200,7 +211,7 @@ impl Barrier {
         let start = clock::monotonic_ns();
         self.control.raise();
         while self.in_snapshot() && !self.is_broken() {
-            futex::wait(&self.phase, super::Phase::Snapshot as u32, Some(Duration::from_millis(10)));
+            futex::wait(&self.phase, Phase::Snapshot as u32, Some(Duration::from_millis(10)));
         }
         self.counters.stalled_ns.fetch_add(clock::monotonic_ns() - start, Ordering::Relaxed);
     }
@@ -248,7 +259,7 @@ impl Barrier {
                     if !self.take(word) {
                         continue;
                     }
-                    if keep && !self.save(page, word) {
+                    if keep && !mutation!("bulk: opened without saving") && !self.save(page, word) {
                         self.open_taken(taken);
                         return true;
                     }
@@ -289,51 +300,4 @@ impl Barrier {
             }
         }
     }
-}
-
-/// Faults on a page that looks resolved, by one thread, since pages were armed the last time, before they are taken for
-/// something else. What is really a race between writers is over after one or two: the page cannot trap again before it is
-/// armed again.
-const RETRIES: u32 = 64;
-
-/// Counts this thread's faults on a page that is not armed; `false` when there were too many, too quickly. `arming` differs
-/// after every arming.
-///
-/// The counts are in a small table by thread and page rather than in thread-local storage, which may allocate on first use.
-/// Two threads that share an entry reset each other's count, which costs some retries.
-#[cold]
-fn retries_left(page: Address, arming: u32) -> bool {
-    struct Entry {
-        /// Thread and page.
-        who: AtomicU64,
-        /// Which arming was the last when the count began.
-        arming: AtomicU32,
-        faults: AtomicU32,
-        /// Time of the last fault.
-        last_ns: AtomicU64,
-    }
-    static TABLE: [Entry; 1024] = [const {
-        Entry {
-            who: AtomicU64::new(0),
-            arming: AtomicU32::new(0),
-            faults: AtomicU32::new(0),
-            last_ns: AtomicU64::new(0),
-        }
-    }; 1024];
-    const QUICKLY_NS: u64 = 1_000_000_000;
-
-    let thread = u64::from(clock::thread_id());
-    let who = (page.as_usize() / PAGE_SIZE) as u64 ^ thread << 40;
-    let entry = &TABLE[(who.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize];
-    let now = clock::monotonic_ns();
-    let same = (entry.who.swap(who, Ordering::Relaxed) == who)
-        & (entry.arming.swap(arming, Ordering::Relaxed) == arming)
-        & (now.saturating_sub(entry.last_ns.swap(now, Ordering::Relaxed)) < QUICKLY_NS);
-    let faults = if same { entry.faults.load(Ordering::Relaxed) + 1 } else { 0 };
-    entry.faults.store(faults, Ordering::Relaxed);
-    if faults < RETRIES {
-        futex::yield_now();
-        return true;
-    }
-    false
 }

@@ -13,10 +13,11 @@
 //! thread reaches no safepoint and all others wait for it.
 
 use crate::error::Error;
+use crate::sync::AtomicU64;
 use crate::sys::generation::Home;
 use crate::sys::inherited::Listed;
 use crate::sys::memory::{self, Advise};
-use crate::unit::{Address, Bytes, CHUNK_SIZE, PageRange};
+use crate::unit::{Address, Bytes, CHUNK_SIZE, PAGE_SIZE, PAGE_WORDS, PageIndex, PageRange};
 use memmap2::MmapMut;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::fmt;
@@ -135,8 +136,25 @@ impl HeapMapping {
     /// The address and length of pages of the traced half.
     #[inline]
     pub fn span(&self, pages: PageRange) -> (Address, Bytes) {
-        let page = crate::unit::PAGE_SIZE;
-        (self.base.add(pages.start.0 as usize * page), Bytes(pages.len() as usize * page))
+        (self.base.add(pages.start.0 as usize * PAGE_SIZE), Bytes(pages.len() as usize * PAGE_SIZE))
+    }
+
+    /// Copies a page of the traced half. Async-signal-safe.
+    ///
+    /// # Safety
+    /// Nobody writes to the page, but for bytes of which it does not matter what is copied; nobody else uses `into`.
+    #[inline]
+    pub(crate) unsafe fn copy_page(&self, page: PageIndex, into: &[AtomicU64; PAGE_WORDS]) {
+        let (from, _) = self.span(PageRange::new(page.0, page.0 + 1));
+        // SAFETY: both are a page long; the rest is passed on to the caller.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from.as_ptr::<u8>(), into.as_ptr().cast_mut().cast(), PAGE_SIZE);
+        }
+    }
+
+    /// The traced half's words, as a worker that has mapped it loads them.
+    pub(crate) fn live(&self) -> Live<'_> {
+        Live { base: self.base, heap: std::marker::PhantomData }
     }
 
     /// Populates pages for writing ahead of the first write to each. Kernels before 5.14 cannot, and then it is left to the
@@ -186,6 +204,25 @@ impl HeapMapping {
         let advice = if shared { Advise::PunchHole } else { Advise::Discard };
         // SAFETY: passed on to the caller.
         unsafe { memory::advise(at, len, advice) }
+    }
+}
+
+/// The words of a traced half.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Live<'a> {
+    base: Address,
+    heap: std::marker::PhantomData<&'a HeapMapping>,
+}
+
+impl<'a> Live<'a> {
+    /// So many words from this byte on.
+    ///
+    /// # Safety
+    /// `offset` is aligned, and the words are in the traced half, which is mapped readable here.
+    #[inline]
+    pub(crate) unsafe fn words(self, offset: usize, len: usize) -> &'a [AtomicU64] {
+        // SAFETY: passed on to the caller. Others may be writing, hence the atomics.
+        unsafe { std::slice::from_raw_parts(self.base.add(offset).as_ptr::<AtomicU64>().cast_const(), len) }
     }
 }
 

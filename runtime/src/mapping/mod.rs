@@ -11,5 +11,6 @@
 pub mod heap;
 pub mod table;
 
+pub(crate) use heap::Live;
 pub use heap::{Backing, HeapMapping};
 pub use table::{Private, Region, Shared, Zeroed};

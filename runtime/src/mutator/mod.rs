@@ -23,10 +23,11 @@ mod registry;
 
 pub use registry::{Registry, StoppedWorld};
 
+use crate::sizes::STOP_SPINS;
+use crate::sync::{AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, mutation, thread_local};
 use crate::sys::{clock, futex, stack};
 use crate::unit::Address;
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
 const RUNNING: u32 = 0;
 const PARKED: u32 = 1;
@@ -37,9 +38,6 @@ const PINNED: u32 = 3;
 const fn runs(state: u32) -> bool {
     matches!(state, RUNNING | PINNED)
 }
-
-/// Rounds of spinning before a thread sleeps.
-const SPINS: u32 = 200;
 
 /// For how long a stopped thread, or the collector that waits for one to stop, keeps its processor busy rather than sleep,
 /// where there are processors for all. A pause is a fraction of that. A thread that sleeps may find its processor taken, and
@@ -164,6 +162,13 @@ impl Registry {
     }
 
     fn leave_running(&self, own: &MutatorState, state: u32) {
+        if mutation!("handshake: the stop is looked at before the state is changed") {
+            let stops = self.stop.load(SeqCst) != 0;
+            own.state.store(state, SeqCst);
+            if !stops {
+                return;
+            }
+        }
         own.state.store(state, SeqCst);
         // Dekker: the collector raised `stop` before it looked at our state.
         if self.stop.load(SeqCst) != 0 {
@@ -179,7 +184,7 @@ impl Registry {
         // The host may have forked in a blocking region: in the child nobody lets this world go on.
         while self.stop.load(SeqCst) != 0 && !self.is_lost() {
             let may_keep = self.may_spin.load(Relaxed) && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS;
-            if spins < SPINS || (may_keep && self.stopper.load(Relaxed) != clock::processor()) {
+            if spins < STOP_SPINS || (may_keep && self.stopper.load(Relaxed) != clock::processor()) {
                 std::hint::spin_loop();
             } else if may_keep {
                 // The collector waits for this very processor.
@@ -204,7 +209,11 @@ fn return_to_running(all: &[Attachment]) {
         for attachment in all {
             attachment.get().1.state.store(RUNNING, SeqCst);
         }
-        let goes_on = |registry: &Registry| registry.stop.load(SeqCst) == 0 || registry.is_lost();
+        let goes_on = |registry: &Registry| {
+            mutation!("handshake: runs again without a second look")
+                || registry.stop.load(SeqCst) == 0
+                || registry.is_lost()
+        };
         if all.iter().all(|attachment| goes_on(attachment.get().0)) {
             return;
         }

@@ -1,13 +1,16 @@
 //! The attached threads of one heap.
 
-use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, SPINS, runs};
+use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, runs};
 use crate::error::Error;
+use crate::sizes::STOP_SPINS;
+use crate::sync::{
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst, available_parallelism, mutation,
+};
 use crate::sys::generation::Home;
 use crate::sys::lock::{HoldAcrossFork, Mutex, MutexGuard};
 use crate::sys::signal::{self, Fault};
 use crate::sys::{clock, futex, stack};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 /// For how long a thread may take to stop before it is looked after.
@@ -55,7 +58,7 @@ impl Registry {
             longest_wait: AtomicU64::new(0),
             may_spin: AtomicBool::new(false),
             stopper: AtomicI32::new(-1),
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            processors: available_parallelism().map_or(1, usize::from),
             home: Home::new(),
         }
     }
@@ -103,7 +106,7 @@ impl Registry {
             None
         };
         let no_memory = |_| Error::NoMemory("a thread's attachment");
-        ATTACHED.with_borrow_mut(|list| list.try_reserve(1)).map_err(no_memory)?;
+        ATTACHED.with(|list| list.borrow_mut().try_reserve(1)).map_err(no_memory)?;
         let state = Arc::new(MutatorState::new(base));
         {
             // The collector holds this lock from before it looks at the threads until they run again.
@@ -111,7 +114,7 @@ impl Registry {
             threads.try_reserve(1).map_err(no_memory)?;
             threads.push(state.clone());
         }
-        ATTACHED.with_borrow_mut(|list| list.push(Attachment { registry: self, state: &*state }));
+        ATTACHED.with(|list| list.borrow_mut().push(Attachment { registry: self, state: &*state }));
         Ok(state)
     }
 
@@ -167,7 +170,9 @@ impl Registry {
         self.may_spin.store(may_spin, SeqCst);
         self.stopper.store(clock::processor(), SeqCst);
         let start = clock::monotonic_ns();
-        self.stop.store(1, SeqCst);
+        if !mutation!("handshake: threads are looked at before the stop is raised") {
+            self.stop.store(1, SeqCst);
+        }
         let world = StoppedWorld { registry: self, threads };
         for thread in world.threads.iter() {
             let mut spins = 0;
@@ -180,9 +185,9 @@ impl Registry {
                 if waited >= limit_ns {
                     return None;
                 }
-                if spins < SPINS || (may_spin && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS) {
+                if spins < STOP_SPINS || (may_spin && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS) {
                     spins += 1;
-                    if spins < SPINS {
+                    if spins < STOP_SPINS {
                         std::hint::spin_loop();
                     } else {
                         // The thread that is to stop may be waiting for this very processor.
@@ -195,6 +200,9 @@ impl Registry {
                     }
                 }
             }
+        }
+        if mutation!("handshake: threads are looked at before the stop is raised") {
+            self.stop.store(1, SeqCst);
         }
         Some(world)
     }
@@ -255,7 +263,9 @@ impl StoppedWorld<'_> {
 impl Drop for StoppedWorld<'_> {
     fn drop(&mut self) {
         self.registry.stop.store(0, SeqCst);
-        futex::wake_all(&self.registry.stop);
+        if !mutation!("handshake: nobody is woken when the world goes on") {
+            futex::wake_all(&self.registry.stop);
+        }
     }
 }
 

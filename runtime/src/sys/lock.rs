@@ -8,17 +8,15 @@
 //! threads sleep (Drepper, "Futexes Are Tricky").
 
 use super::futex;
+use crate::sizes::LOCK_SPINS;
+use crate::sync::{AtomicU32, Ordering, mutation};
 use parking_lot::lock_api::{self, GuardNoSend, RawMutex};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 /// Held, and somebody may be asleep.
 const AWAITED: u32 = 2;
-
-/// Looks at the lock before going to sleep.
-const SPINS: u32 = 100;
 
 /// A value that one thread at a time may use.
 pub type Mutex<T> = lock_api::Mutex<RawFutex, T>;
@@ -85,14 +83,15 @@ impl RawFutex {
 
     #[cold]
     fn take_slow(&self) {
-        for _ in 0..SPINS {
+        for _ in 0..LOCK_SPINS {
             if self.0.load(Ordering::Relaxed) == FREE && self.take() {
                 return;
             }
             std::hint::spin_loop();
         }
-        while self.0.swap(AWAITED, Ordering::Acquire) != FREE {
-            futex::wait(&self.0, AWAITED, None);
+        let held = if mutation!("lock: nobody says that he waits") { HELD } else { AWAITED };
+        while self.0.swap(held, Ordering::Acquire) != FREE {
+            futex::wait(&self.0, held, None);
         }
     }
 }

@@ -21,44 +21,16 @@
 //! * **`GONE` is set when the sibling has been reaped**: whoever sees it knows that this sibling will write nothing more, and
 //!   sees all that it wrote.
 //! * One that was not admitted when its cycle ended leaves by itself, having touched nothing.
-//!
-//! # The bell
-//!
-//! Members with nothing to do wait for it. Each wait ends by itself after some milliseconds, because whoever should ring may
-//! have been killed, and to show that the member is alive.
 
 use super::record::Record;
+use super::roll::{ADMITTED, CYCLE, Crew, ERRNO, FATE, FORKED, MAX_WORKERS, NUMBER, PROGRESS};
 use crate::error::Error;
-use crate::mapping::{Region, Shared};
+use crate::sys::Errno;
 use crate::sys::process::{self, Child, ChildExit, Strike};
-use crate::sys::{Errno, futex};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::process::Pid;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-
-/// Most workers of a cycle, the leader among them.
-pub const MAX_WORKERS: usize = 8;
-
-/// How long a member waits for the bell at a time.
-const NAP: Duration = Duration::from_millis(10);
-
-/// Words of a row: two lines of the cache, of which processors like to fetch both.
-const ROW: usize = 32;
-
-/// In the leader's row: what is everybody's.
-const BELL: usize = 0;
-const WAITING: usize = 1;
-const CYCLE: usize = 2;
-const FORKED: usize = 3;
-const ERRNO: usize = 4;
-
-/// In a sibling's row.
-const NUMBER: usize = 0;
-const ADMITTED: usize = 1;
-const GONE: usize = 2;
-const PROGRESS: usize = 3;
-const FATE: usize = 4;
 
 /// What befalls a sibling in the middle of its work, for tests.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
@@ -74,27 +46,7 @@ impl Fate {
     }
 }
 
-/// The members of a cycle's crew, in shared memory.
-#[derive(Debug)]
-pub struct Crew {
-    rows: Shared<[AtomicU32; ROW]>,
-}
-
 impl Crew {
-    /// Nobody.
-    pub fn new() -> Result<Self, Error> {
-        Ok(Self { rows: Shared::scratch("palimpsest-crew", MAX_WORKERS)? })
-    }
-
-    /// Where it is.
-    pub(super) fn region(&self) -> Region<'_> {
-        self.rows.region()
-    }
-
-    fn common(&self, word: usize) -> &AtomicU32 {
-        &self.rows[0][word]
-    }
-
     /// Before the leader is forked. No worker is there.
     fn begin(&self, cycle: u64, fates: &[Fate; MAX_WORKERS]) {
         for word in self.rows.iter().flatten() {
@@ -140,44 +92,6 @@ impl Crew {
         // Release: whoever sees the number sees the error.
         self.common(FORKED).store(forked, Ordering::Release);
         Some(Member { crew: Some(self), record, index: 0, parent })
-    }
-
-    /// Wakes one that waits for work. Async-signal-safe.
-    #[inline]
-    pub fn ring(&self) {
-        self.wake(futex::wake_one_shared);
-    }
-
-    /// Wakes all that wait. Async-signal-safe.
-    pub fn ring_all(&self) {
-        self.wake(futex::wake_all_shared);
-    }
-
-    #[inline]
-    fn wake(&self, wake: fn(&AtomicU32)) {
-        // Pairs with the fence in `rest`: either the one that is about to wait sees what this rings for, or this sees it wait.
-        fence(Ordering::SeqCst);
-        if self.common(WAITING).load(Ordering::Relaxed) != 0 {
-            self.common(BELL).fetch_add(1, Ordering::Relaxed);
-            wake(self.common(BELL));
-        }
-    }
-
-    /// Waits for the bell for some milliseconds, unless there is already what it would ring for. Async-signal-safe.
-    pub fn rest(&self, is_rung_for: impl FnOnce() -> bool) {
-        let bell = self.common(BELL).load(Ordering::Relaxed);
-        self.common(WAITING).fetch_add(1, Ordering::Relaxed);
-        fence(Ordering::SeqCst);
-        if !is_rung_for() {
-            futex::wait_shared(self.common(BELL), bell, NAP);
-        }
-        self.common(WAITING).fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether a sibling has ended before it was dismissed, and is reaped. Whoever is told so sees all that it wrote.
-    pub fn is_gone(&self, sibling: usize) -> bool {
-        // Acquire: pairs with the release in `Siblings::look`, which comes after the end of that process.
-        self.rows[sibling][GONE].load(Ordering::Acquire) != 0
     }
 }
 
@@ -316,7 +230,7 @@ impl<'a> Siblings<'a> {
                 }
                 Err(errno) => {
                     self.muster.refused = Some(Error::denied("watching a further marking worker", errno));
-                    row[GONE].store(1, Ordering::Release);
+                    self.crew.note_gone(k);
                 }
             }
             self.crew.ring_all();
@@ -353,9 +267,7 @@ impl<'a> Siblings<'a> {
                 self.muster.lost += 1;
             }
             self.children[k] = None;
-            // Release: that process has ended, and all that it wrote goes before.
-            self.crew.rows[k][GONE].store(1, Ordering::Release);
-            self.crew.ring_all();
+            self.crew.note_gone(k);
         }
     }
 

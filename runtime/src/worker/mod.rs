@@ -24,10 +24,12 @@
 
 pub mod crew;
 pub mod record;
+mod roll;
 pub mod view;
 
-pub use crew::{Crew, Fate, MAX_WORKERS, Member, Muster};
+pub use crew::{Fate, Member, Muster};
 pub use record::Record;
+pub use roll::{Crew, MAX_WORKERS};
 pub use view::{InheritedView, OwnedPage, ReadSide, Reason, SnapshotView};
 
 use crate::barrier::Barrier;

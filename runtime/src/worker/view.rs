@@ -21,8 +21,10 @@
 
 use super::super::barrier::word::PageWord;
 use crate::barrier::{Barrier, Pool};
+use crate::mapping::Live;
+use crate::sync::{AtomicU32, Ordering, fence, mutation};
 use crate::unit::{Address, Bytes, PAGE_SIZE, PageIndex};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::AtomicU64;
 
 /// Why a reader does not care which side of the split it sees.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -64,6 +66,7 @@ pub struct OwnedPage(pub [u64; PAGE_SIZE / 8]);
 pub struct SnapshotView<'a> {
     base: Address,
     len: Bytes,
+    live: Live<'a>,
     words: &'a [AtomicU32],
     pool: &'a Pool,
 }
@@ -72,7 +75,13 @@ impl<'a> SnapshotView<'a> {
     /// The view of the barrier's snapshot: in a worker that has mapped the heap, or in the process of the barrier itself.
     pub fn new(barrier: &'a Barrier) -> Self {
         let heap = barrier.heap();
-        Self { base: heap.base(), len: heap.half(), words: barrier.words(), pool: barrier.pool() }
+        Self {
+            base: heap.base(),
+            len: heap.half(),
+            live: heap.live(),
+            words: barrier.words(),
+            pool: barrier.pool(),
+        }
     }
 
     /// How many pages there are.
@@ -110,10 +119,9 @@ impl<'a> SnapshotView<'a> {
     #[inline]
     fn load_within_page(&self, side: ReadSide, offset: usize, into: &mut [u64]) {
         // SAFETY: inside the traced half, which is mapped readable; the parent may be writing, hence the atomics.
-        let live = unsafe {
-            let first = self.base.add(offset).as_ptr::<AtomicU64>().cast_const();
-            std::slice::from_raw_parts(first, into.len())
-        };
+        let live = unsafe { self.live.words(offset, into.len()) };
+        let look = || PageWord::from_raw(self.words[offset / PAGE_SIZE].load(Ordering::Acquire));
+        let too_early = mutation!("view: the word is looked at first").then(look);
         for (to, from) in into.iter_mut().zip(live) {
             *to = from.load(Ordering::Relaxed);
         }
@@ -122,7 +130,7 @@ impl<'a> SnapshotView<'a> {
         }
         // The order of these two looks is the whole argument; see above. Pairs with the release in `Barrier::save`.
         fence(Ordering::Acquire);
-        let word = PageWord::from_raw(self.words[offset / PAGE_SIZE].load(Ordering::Acquire));
+        let word = too_early.unwrap_or_else(look);
         if let Some(slot) = word.slot() {
             let saved = &self.pool.image(slot)[offset % PAGE_SIZE / 8..];
             for (to, from) in into.iter_mut().zip(saved) {

@@ -12,17 +12,18 @@
 //! so it can tell which pages were written and not what they held: it serves a [`Tracker`](super::Tracker).
 
 pub(super) mod asynchronous;
+mod interface;
 pub(super) mod monitor;
 pub(super) mod protect;
 pub(super) mod signal;
 
-use super::Barrier;
+pub use interface::Delivery;
+
 use crate::error::Error;
 use crate::mapping::{Backing, HeapMapping};
 use crate::sys::Errno;
-use crate::sys::signal::Fault;
 use crate::sys::uffd::{Door, Feature, Features, Uffd};
-use crate::unit::{PageIndex, PageRange};
+use crate::unit::PageRange;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -104,60 +105,6 @@ impl FromStr for DeliveryKind {
             .find(|kind| kind.name() == text)
             .ok_or_else(|| format!("{text:?} is no delivery: signal, monitor, protect or async"))
     }
-}
-
-/// How a barrier protects the pages of its heap.
-pub trait Delivery: fmt::Debug + Send + Sync {
-    /// Which one this is.
-    fn kind(&self) -> DeliveryKind;
-
-    /// The door its userfaultfd came through, if it has one.
-    fn door(&self) -> Option<Door> {
-        None
-    }
-
-    /// Protects pages: the next write to each is noticed.
-    ///
-    /// # Errors
-    /// Some of the pages may be protected then.
-    fn arm(&self, pages: PageRange) -> Result<(), Error>;
-
-    /// Lets writes to pages through again. Async-signal-safe.
-    fn open(&self, pages: PageRange) -> Result<(), Errno>;
-
-    /// Stops noticing anything, for good, on the whole heap. Async-signal-safe.
-    fn give_up(&self) -> Result<(), Errno>;
-
-    /// How many pages one call of [`Delivery::arm`] takes at most. Each call interrupts all processors the mutators run on,
-    /// and a writer to any of its pages may have to wait for it: some 50 microseconds.
-    fn arm_at_once(&self) -> u32 {
-        512
-    }
-
-    /// The pages that a trap on this one opens together. Async-signal-safe.
-    fn reach(&self, page: PageIndex) -> PageRange {
-        PageRange::new(page.0, page.0 + 1)
-    }
-
-    /// In a child that has a copy of the heap, with nothing protected: makes this process's pages those that are watched.
-    /// Async-signal-safe.
-    fn begin_anew(&self) -> Result<(), Errno>;
-
-    /// The signal that writers must be able to take.
-    fn fault(&self) -> Option<Fault> {
-        None
-    }
-
-    /// Begins to serve a barrier that is registered.
-    fn start(&self, _barrier: &Arc<Barrier>) -> Result<(), Error> {
-        Ok(())
-    }
-
-    /// What a thread that [`Delivery::start`] began runs.
-    fn serve(&self, _barrier: &Barrier) {}
-
-    /// Ends what [`Delivery::start`] began; after [`Delivery::give_up`].
-    fn stop(&self) {}
 }
 
 /// Makes a synchronous delivery over a heap's traced half. `door` is the way to the userfaultfd, where it needs one; by

@@ -11,7 +11,7 @@
 //! saved, so a program that writes all over its heap pays with copies, not with mappings.
 
 use super::{Delivery, DeliveryKind};
-use crate::barrier::trap;
+use crate::barrier::registry;
 use crate::error::Error;
 use crate::mapping::{HeapMapping, Private};
 use crate::sys::memory::{self, Access};
@@ -47,7 +47,7 @@ pub(in crate::barrier) struct Protect {
 
 impl Protect {
     pub(super) fn new(heap: Arc<HeapMapping>) -> Result<Self, Error> {
-        signal::install(Fault::Segv, trap::on_fault)
+        signal::install(Fault::Segv, registry::on_fault)
             .map_err(|errno| Error::denied("installing the SIGSEGV handler", errno))?;
         let pages = (heap.half().0 / PAGE_SIZE) as u32;
         Ok(Self {

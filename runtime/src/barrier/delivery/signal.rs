@@ -5,7 +5,7 @@
 //! to an armed page (`read(2)` into the heap) has no thread to signal and fails with `EFAULT`.
 
 use super::{Delivery, DeliveryKind, Registered};
-use crate::barrier::trap;
+use crate::barrier::registry;
 use crate::error::Error;
 use crate::sys::Errno;
 use crate::sys::signal::{self, Fault};
@@ -18,7 +18,7 @@ pub(in crate::barrier) struct Signal(Registered);
 
 impl Signal {
     pub(super) fn new(registered: Registered) -> Result<Self, Error> {
-        signal::install(Fault::Bus, trap::on_fault)
+        signal::install(Fault::Bus, registry::on_fault)
             .map_err(|errno| Error::denied("installing the SIGBUS handler", errno))?;
         Ok(Self(registered))
     }
