@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::remembered::Remembered;
 use crate::roots::RootSet;
 use crate::space::{BlockState, BlockTable, Budget, Claim, Space, Swept, Taken, sweep_block};
-use crate::stats::{Ledger, Scope};
+use crate::stats::{Ledger, Scope, ms};
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE, Geometry, Granules};
 use crate::weak::{WeakReads, WeakState, WeakTables};
 use palimpsest_runtime::barrier::{Barrier, Contents, Tracker, Use};
@@ -26,6 +26,7 @@ use palimpsest_runtime::worker::Record;
 use palimpsest_runtime::{Bytes, PAGE_SIZE, PageRange};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 /// Blocks that were never used and are made ready ahead of their use: 4 MiB, a few milliseconds of allocation.
 const FRESH_READY: usize = 64;
@@ -42,6 +43,8 @@ const POISON: u8 = 0xdb;
 pub(crate) struct Core<E> {
     /// No other heap of this process has or had this number.
     pub(crate) id: u64,
+    /// What the moments in records count from.
+    pub(crate) made: Instant,
     /// The process that made the heap: a child that it forks has no heap.
     pub(crate) process: AtomicU32,
     pub(crate) home: Arc<Home>,
@@ -132,6 +135,7 @@ impl<E: Embedder> Core<E> {
         let half_blocks = geometry.half_blocks();
         Ok(Self {
             id: HEAPS.fetch_add(1, Ordering::Relaxed),
+            made: Instant::now(),
             process: AtomicU32::new(std::process::id()),
             home: Arc::default(),
             group,
@@ -202,6 +206,11 @@ impl<E: Embedder> Core<E> {
         if self.is_lost() {
             stop_without_heap(operation);
         }
+    }
+
+    /// A moment, as records have it: in milliseconds since the heap was made.
+    pub(crate) fn age_ms(&self, at: Instant) -> f64 {
+        ms(at.duration_since(self.made))
     }
 
     pub(crate) fn layouts_lock(&self) -> &Mutex<usize> {
@@ -352,13 +361,16 @@ impl<E: Embedder> Core<E> {
         }
     }
 
-    /// Sweeps all that is unswept.
-    pub(crate) fn finish_sweep(&self) {
+    /// Sweeps all that is unswept. How many blocks those were.
+    pub(crate) fn finish_sweep(&self) -> u64 {
+        let mut blocks = 0;
         for space in [&self.traced, &self.leaf] {
             while let Some(block) = space.take_unswept(&self.blocks) {
                 self.sweep(block);
+                blocks += 1;
             }
         }
+        blocks
     }
 
     /// Opens and populates free blocks of the traced space, so that threads which take them do neither: a page that was armed

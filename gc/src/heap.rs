@@ -184,6 +184,11 @@ impl<E: Embedder> Heap<E> {
         &self.core().ledger.ladder
     }
 
+    /// How long ago the heap was made: the clock of moments such as [`CycleRecord::began_ms`], for placing them among the program's.
+    pub fn age(&self) -> std::time::Duration {
+        self.core().made.elapsed()
+    }
+
     /// The most that the heap may use.
     pub fn limit(&self) -> Bytes {
         self.core().options.limit
@@ -206,6 +211,13 @@ impl<E: Embedder> Heap<E> {
     pub fn stops(&self) -> Histogram {
         self.core().must_be_ours("Heap::stops");
         self.core().ledger.stops()
+    }
+
+    /// First writes to armed pages so far, as [`Stats::trapped_pages`], for asking often: 0 where there is no barrier.
+    pub fn trapped_pages(&self) -> u64 {
+        let core = self.core();
+        core.must_be_ours("Heap::trapped_pages");
+        core.barrier.as_ref().map_or(0, |barrier| barrier.counts().trapped)
     }
 
     /// The embedder this heap was made with.

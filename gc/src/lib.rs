@@ -112,6 +112,6 @@ pub use palimpsest_runtime::barrier::DeliveryKind;
 pub use palimpsest_runtime::ladder::{self, Ladder, Rung, Snapshot, Wish};
 pub use palimpsest_runtime::{Address, Bytes};
 pub use roots::{Handle, RootRange, Roots};
-pub use stats::{CycleRecord, Scope, Stats};
+pub use stats::{ArmRound, CycleRecord, Scope, Stats};
 pub use unit::{GRANULE, SMALL_MAX};
 pub use weak::{Ephemeron, Finalizer, WeakMap, WeakRef, WeakSlot, WeakTable};

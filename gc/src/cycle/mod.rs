@@ -23,7 +23,7 @@ mod stop_the_world;
 
 use crate::core::Core;
 use crate::embedder::Embedder;
-use crate::events::{CycleBegin, Pause};
+use crate::events::{CycleBegin, Pause, Sweep};
 use crate::mark::{Marker, Source, Tally};
 use crate::roots::RootSet;
 use crate::stats::{CycleRecord, Scope, ms};
@@ -100,8 +100,11 @@ impl<E: Embedder> Collector<E> {
                     let plan = self.policy.plan(wanted);
                     let begin = CycleBegin { number, reason, scope: plan.scope };
                     core.events.tell(|listener| listener.cycle_began(&begin));
-                    self.cycle(number, plan);
+                    let complete = self.cycle(number, plan);
                     core.mailbox.ended();
+                    if complete {
+                        sweep(&core, number);
+                    }
                     core.tidy();
                     idle.begin_anew(&core);
                 }
@@ -111,12 +114,15 @@ impl<E: Embedder> Collector<E> {
         }
     }
 
-    fn cycle(&mut self, number: u64, plan: Plan) {
+    /// One cycle. Whether it ended well.
+    fn cycle(&mut self, number: u64, plan: Plan) -> bool {
         let core = self.core.clone();
+        let began = Instant::now();
         core.finish_sweep();
         core.packets.reset();
         core.team.begin();
         let mut record = CycleRecord::new(number, plan.scope, core.rung.snapshot);
+        record.began_ms = core.age_ms(began);
         let marking = self.keeper(&core, plan).mark(&core, number, &mut record);
         // What is written from the snapshot on is noticed by the next cycle.
         record.remembered_pages = core.remembered.count();
@@ -149,11 +155,12 @@ impl<E: Embedder> Collector<E> {
         core.next_cycle_at.store(allocated + headroom.0 as u64, Ordering::Relaxed);
         if record.failure.is_some() && core.mailbox.is_shut_down() {
             // Given up because the heap goes away: nobody's trouble.
-            return;
+            return false;
         }
         if core.options.verify {
             verify::or_abort(&core, &record);
         }
+        record.ended_ms = core.age_ms(Instant::now());
         core.ledger.enter(&record);
         // Not before: a listener may take its time, or wait for a lock that a thread holds while it waits for the cycle.
         for pause in &record.pauses {
@@ -166,6 +173,7 @@ impl<E: Embedder> Collector<E> {
             core.events.tell(|listener| listener.worker_failed(number, why));
         }
         core.events.tell(|listener| listener.cycle_ended(&record));
+        record.failure.is_none()
     }
 
     /// What keeps the snapshot of this cycle.
@@ -199,11 +207,20 @@ fn finish<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, tally: Tally) {
     core.begin_sweep(record.scope);
 }
 
+/// Sweeps what threads have left of a cycle's garbage, and tells of it.
+fn sweep<E: Embedder>(core: &Core<E>, cycle: u64) {
+    let start = Instant::now();
+    let blocks = core.finish_sweep();
+    let sweep = Sweep { cycle, began_ms: core.age_ms(start), ms: ms(start.elapsed()), blocks };
+    core.events.tell(|listener| listener.swept(&sweep));
+}
+
 /// Stops the world, at the moment that is returned with it, and does what every snapshot begins with.
 fn stop<'a, E: Embedder>(core: &'a Core<E>, record: &mut CycleRecord) -> (StoppedWorld<'a>, Instant) {
     let start = Instant::now();
     let world = core.registry.stop_world();
     record.stop_ms = ms(start.elapsed());
+    record.pause_began_ms = core.age_ms(start);
     retire_all(core);
     record.allocated_bytes = core.allocated.load(Ordering::Relaxed);
     if let Some(tracker) = &core.tracker {

@@ -5,7 +5,7 @@ use super::{Keeper, Marking};
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::space::BlockState;
-use crate::stats::{CycleRecord, ms};
+use crate::stats::{ArmRound, CycleRecord, ms};
 use crate::unit::BlockIndex;
 use palimpsest_runtime::barrier::{Barrier, Choice, Round};
 use palimpsest_runtime::mutator::StoppedWorld;
@@ -41,7 +41,10 @@ impl<'a> Preimage<'a> {
         record: &mut CycleRecord,
     ) -> Result<(), Error> {
         while record.rounds < ROUNDS {
+            let start = Instant::now();
             let armed = self.barrier.arm_round(Arming { core, owned: Choice::Later, fresh })?;
+            let round = ArmRound { began_ms: core.age_ms(start), ms: ms(start.elapsed()), pages: armed };
+            record.arm_rounds.push(round);
             record.rounds += 1;
             record.armed_pages += u64::from(armed);
             if armed < FEW_PAGES {

@@ -3,7 +3,7 @@
 //! A [`Listener`] is called at the moments of a cycle, in this order:
 //!
 //! ```text
-//!   cycle_began ─▶ pause_ended ─▶ [ fell_back | worker_failed ] ─▶ cycle_ended
+//!   cycle_began ─▶ pause_ended ─▶ [ fell_back | worker_failed ] ─▶ cycle_ended ─▶ swept
 //! ```
 //!
 //! on the collector's thread, outside of the pause and not while anything is marked, with no lock of the heap held; and besides once when the heap has been
@@ -16,7 +16,7 @@ mod tracing;
 
 #[cfg(feature = "tracing")]
 pub use self::tracing::Tracing;
-pub use told::{CycleBegin, Pause, Reason};
+pub use told::{CycleBegin, Pause, Reason, Sweep};
 
 use crate::error::OutOfMemory;
 use crate::stats::CycleRecord;
@@ -84,6 +84,10 @@ pub trait Listener: Send + Sync {
     /// The cycle has ended, well or not; its garbage is not swept yet. On the collector's thread. Whoever waits for the cycle
     /// goes on afterwards.
     fn cycle_ended(&self, _record: &CycleRecord) {}
+
+    /// What was garbage in the cycle has been swept: all of it, what threads have swept while they allocated included. On the
+    /// collector's thread, and after whoever waits for the cycle has gone on. Not told of a cycle that failed.
+    fn swept(&self, _sweep: &Sweep) {}
 
     /// The allocation of an object finds no room, after all has been tried, and is about to return this error. On the thread that
     /// allocates, which is attached: the listener neither allocates in the heap nor waits.

@@ -59,6 +59,8 @@ pub struct Pause {
     pub cycle: u64,
     /// How the heap is kept while it is marked; in the stopped world, marking is over.
     pub snapshot: Snapshot,
+    /// When it began, in milliseconds since the heap was made.
+    pub began_ms: f64,
     /// All of it, in milliseconds, from the request to stop until the threads were let go. The cycle's record, later, has the
     /// time it took to wake them too.
     pub pause_ms: f64,
@@ -79,6 +81,7 @@ impl Pause {
         Self {
             cycle: record.number,
             snapshot: record.snapshot,
+            began_ms: record.pause_began_ms,
             pause_ms: record.pause_ms,
             stop_ms: record.stop_ms,
             arm_ms: record.arm_ms,
@@ -87,4 +90,18 @@ impl Pause {
             resume_ms,
         }
     }
+}
+
+/// What the collector swept of a cycle's garbage. Threads that allocate sweep blocks too, which are not counted here.
+#[derive(Copy, Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct Sweep {
+    /// The cycle's number.
+    pub cycle: u64,
+    /// When the collector began, in milliseconds since the heap was made.
+    pub began_ms: f64,
+    /// How long it took, in milliseconds.
+    pub ms: f64,
+    /// Blocks that it swept.
+    pub blocks: u64,
 }

@@ -4,7 +4,7 @@ mod ledger;
 mod record;
 
 pub(crate) use ledger::Ledger;
-pub use record::{CycleRecord, Scope};
+pub use record::{ArmRound, CycleRecord, Scope};
 
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::ladder::Snapshot;

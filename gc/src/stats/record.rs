@@ -25,7 +25,23 @@ impl fmt::Display for Scope {
     }
 }
 
+/// A round of arming before the pause.
+#[derive(Copy, Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct ArmRound {
+    /// When it began, in milliseconds since the heap was made.
+    pub began_ms: f64,
+    /// How long it took, in milliseconds.
+    pub ms: f64,
+    /// Pages that it armed: in the first round those that were open, later those that were written to since.
+    pub pages: u32,
+}
+
 /// One cycle.
+///
+/// Moments, whose names end with `began_ms` and `ended_ms`, count from when the heap was made, as [`Heap::age`](crate::Heap::age)
+/// does.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -42,12 +58,20 @@ pub struct CycleRecord {
     pub fallback: Option<String>,
     /// Why the cycle failed. Nothing was reclaimed then, and nothing lost.
     pub failure: Option<String>,
-    /// Rounds of arming before the pause, and pages armed in them.
+    /// When it began.
+    pub began_ms: f64,
+    /// When it ended, before sweeping.
+    pub ended_ms: f64,
+    /// Rounds of arming before the pause.
     pub rounds: u32,
+    /// Each of them.
+    pub arm_rounds: Vec<ArmRound>,
     /// Pages armed before the pause.
     pub armed_pages: u64,
     /// Pages armed in the pause.
     pub armed_in_pause: u32,
+    /// When the pause began; the second one, where marking in the first was given up.
+    pub pause_began_ms: f64,
     /// From the request to stop until the threads ran again, in milliseconds.
     pub pause_ms: f64,
     /// The part of the pause until all threads had stopped.
@@ -131,9 +155,13 @@ impl CycleRecord {
             snapshot,
             fallback: None,
             failure: None,
+            began_ms: 0.0,
+            ended_ms: 0.0,
             rounds: 0,
+            arm_rounds: Vec::new(),
             armed_pages: 0,
             armed_in_pause: 0,
+            pause_began_ms: 0.0,
             pause_ms: 0.0,
             stop_ms: 0.0,
             arm_ms: 0.0,

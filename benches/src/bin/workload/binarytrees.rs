@@ -5,12 +5,12 @@
 //! for the others does so as blocked, so that no cycle waits for it.
 
 use std::ptr;
-use std::thread;
 
-use palimpsest::{Address, Error, Kind, Layout, StackScan};
+use palimpsest::{Address, Error, Kind, Layout};
 
 use crate::objects::{self, Mutator};
 use crate::report::Outcome;
+use crate::threads;
 
 #[derive(Clone, Copy)]
 struct Tree {
@@ -33,7 +33,7 @@ pub(crate) fn run(mutator: &mut Mutator, max: u32, threads: u32) -> Result<Outco
 
     for depth in (4..=max).step_by(2) {
         let trees = 1 << (max - depth + 4);
-        let share = |mutator: &mut Mutator, from: u32| -> u64 {
+        let shares = threads::on_each(mutator, threads, |mutator, from| -> u64 {
             let trees = (from..trees).step_by(threads as usize);
             trees
                 .map(|_| {
@@ -41,19 +41,8 @@ pub(crate) fn run(mutator: &mut Mutator, max: u32, threads: u32) -> Result<Outco
                     count(mutator, tree)
                 })
                 .sum()
-        };
-        let (heap, share) = (&heap, &share);
-        let nodes = thread::scope(|scope| {
-            let others: Vec<_> = (1..threads)
-                .map(|from| scope.spawn(move || Ok(share(&mut heap.attach(StackScan::Conservative)?, from))))
-                .collect();
-            let own = share(mutator, 0);
-            // All are joined in here: the end of the scope does not wait as a thread that the collector waits for.
-            mutator.blocking(|| {
-                let joined = others.into_iter().map(|thread| thread.join().expect("a worker panicked"));
-                joined.sum::<Result<u64, Error>>().map(|theirs| own + theirs)
-            })
         })?;
+        let nodes: u64 = shares.iter().sum();
         sum += u64::from(depth) * nodes;
     }
     Ok(Outcome::new(sum + count(mutator, keep)))

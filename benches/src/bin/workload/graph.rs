@@ -31,7 +31,7 @@ impl Node {
 }
 
 /// Runs the workload: `mib` MiB of nodes and `ops` operations, or one a node where that is 0.
-pub(crate) fn run(mutator: &mut Mutator, mib: u32, ops: u64) -> Result<Outcome, Error> {
+pub(crate) fn run(mutator: &mut Mutator, origin: Instant, mib: u32, ops: u64) -> Result<Outcome, Error> {
     let heap = mutator.heap().clone();
     let kind = heap.define_layout(Node::LAYOUT)?;
     let count = u64::from(mib) * NODES_PER_MIB;
@@ -49,7 +49,7 @@ pub(crate) fn run(mutator: &mut Mutator, mib: u32, ops: u64) -> Result<Outcome, 
     // SAFETY: `RING` words that outlive the registration, which is declared after them and so dropped before.
     let _ring = unsafe { heap.add_roots(RootRange::Fixed { start: ring.as_ptr().cast(), len: RING }) };
     let mut sum = 0u64;
-    let mut latency = Latency::start();
+    let mut latency = Latency::start(origin, 1);
     for op in 0..ops {
         let mut edges = [ptr::null_mut(); 4];
         for [from, to] in edges.as_chunks_mut().0 {

@@ -1,6 +1,6 @@
-//! The four whole-program workloads on the collector, one a run, with one line of JSON as the result.
+//! Whole programs on the collector, one a run, with one line of JSON as the result.
 //!
-//! The same programs exist in C, D, Go, OCaml, Java and Rust for other collectors and for explicit frees. What makes
+//! The same programs exist in C, in `benches/peers`, for other allocators and collectors. What makes
 //! them comparable: the same objects in the same order from the same random numbers, so the checksum of what was read
 //! through pointers is equal everywhere, and the same figures under the same names ([`report`]). What the C program
 //! holds in a static is a registered root here; what it holds in a local is found by scanning the stack.
@@ -9,14 +9,21 @@
 //! [`Outcome`](report::Outcome). To read one, start with [`gcbench`].
 
 mod binarytrees;
+mod churn;
 mod gcbench;
 mod graph;
+mod larson;
 mod latency;
 mod msgmap;
 mod objects;
 mod options;
+mod pauses;
 mod random;
 mod report;
+mod server;
+mod slow;
+mod threads;
+mod timeline;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -26,7 +33,10 @@ use clap::Parser;
 use palimpsest::{Heap, PlainPointers, StackScan};
 
 use options::{Options, Workload};
+use pauses::Pauses;
 use report::Report;
+use server::Load;
+use timeline::{Recorder, Sampler};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -46,24 +56,45 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<String, Box<dyn Error>> {
-    let heap = options.configure(Heap::builder(PlainPointers))?.build()?;
+    let (pauses, recorder) = (Pauses::default(), Recorder::default());
+    let mut builder = options.configure(Heap::builder(PlainPointers))?.listener(pauses.clone());
+    if options.timeline.is_some() {
+        builder = builder.listener(recorder.clone());
+    }
+    let heap = builder.build()?;
     if options.gc_log {
         eprintln!("rung {}", heap.ladder());
     }
     let mut mutator = heap.attach(StackScan::Conservative)?;
-    let start = Instant::now();
+    let sampler = options.timeline.is_some().then(|| Sampler::start(&heap));
+    let (start, start_ms) = (Instant::now(), heap.age().as_secs_f64() * 1e3);
     let outcome = match options.workload {
         Workload::Gcbench { live, max } => gcbench::run(&mut mutator, live, max),
         Workload::Binarytrees { depth, threads } => binarytrees::run(&mut mutator, depth, threads),
-        Workload::Msgmap { window, times } => msgmap::run(&mut mutator, window, times),
-        Workload::Graph { mib, ops } => graph::run(&mut mutator, mib, ops),
+        Workload::Msgmap { window, times } => msgmap::run(&mut mutator, start, window, times),
+        Workload::Graph { mib, ops } => graph::run(&mut mutator, start, mib, ops),
+        Workload::Larson { threads, slots, rounds } => {
+            larson::run(&mut mutator, start, threads, slots, rounds)
+        }
+        Workload::Server { sessions, requests, rate, threads } => {
+            server::run(&mut mutator, start, Load { sessions, requests, rate, threads })
+        }
+        Workload::Churn { mib, writes, ops, threads } => {
+            churn::run(&mut mutator, start, mib, writes, ops, threads)
+        }
     }?;
-    let report = Report::new(&options.workload, start.elapsed(), outcome, heap.stats());
-    let pauses = heap.pauses();
+    let wall = start.elapsed();
+    let samples = sampler.map(Sampler::end);
+    let report = Report::new(&options.workload, wall, outcome, heap.stats(), pauses.since(start_ms));
+    let histogram = heap.pauses();
     // Ends the collector too, so that its log cannot go on after this.
     drop((mutator, heap));
     if options.gc_log {
-        eprintln!("pauses: {pauses}");
+        eprintln!("pauses: {histogram}");
+    }
+    if let (Some(file), Some(samples)) = (&options.timeline, samples) {
+        let of = format!("{} {}", options.workload.name(), options.workload.sizes());
+        timeline::write(file, &recorder.timeline(of, &samples)?)?;
     }
     Ok(serde_json::to_string(&report)?)
 }

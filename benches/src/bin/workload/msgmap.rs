@@ -4,6 +4,7 @@
 //! overwritten from one end to the other, so the barrier traps once for each page of the map in a cycle.
 
 use std::ptr;
+use std::time::Instant;
 
 use palimpsest::{Address, Error, Layout};
 
@@ -25,7 +26,7 @@ impl Message {
 }
 
 /// Runs the workload: `window` live messages, replaced `times` times.
-pub(crate) fn run(mutator: &mut Mutator, window: u32, times: u32) -> Result<Outcome, Error> {
+pub(crate) fn run(mutator: &mut Mutator, origin: Instant, window: u32, times: u32) -> Result<Outcome, Error> {
     let heap = mutator.heap().clone();
     let kind = heap.define_layout(Message::LAYOUT)?;
     let window = u64::from(window);
@@ -33,7 +34,7 @@ pub(crate) fn run(mutator: &mut Mutator, window: u32, times: u32) -> Result<Outc
     let _map = heap.handle(Address::from_ptr(map));
 
     let (mut sum, mut last) = (0u64, ptr::null_mut());
-    let mut latency = Latency::start();
+    let mut latency = Latency::start(origin, 1);
     for id in 0..window * u64::from(times) {
         let payload = objects::bytes(mutator, PAYLOAD, id as u8);
         let message = objects::new(mutator, kind, Message { payload, previous: last, id });

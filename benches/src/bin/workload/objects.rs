@@ -1,6 +1,6 @@
 //! Allocation as the workloads want it: typed, and without a failure to handle.
 //!
-//! A workload that runs out of memory has no result, so [`new`], [`bytes`] and [`pointers`] end the program with what to
+//! A workload that runs out of memory has no result, so [`new`], [`bytes`], [`words`] and [`pointers`] end the program with what to
 //! change instead of returning an error through a recursion that is being measured.
 
 use palimpsest::{Kind, OutOfMemory};
@@ -29,6 +29,35 @@ pub(crate) fn bytes(mutator: &mut Mutator, size: usize, byte: u8) -> *mut u8 {
     // SAFETY: fresh memory of this size, which nobody else knows.
     unsafe { place.write_bytes(byte, size) };
     place
+}
+
+/// A new object of `len` words without pointers, at least two: how many there are, and then `tag` + 1, `tag` + 2 and so on.
+#[inline]
+pub(crate) fn words(mutator: &mut Mutator, len: usize, tag: u64) -> *mut u64 {
+    // SAFETY: a leaf object is not traced, and all of it is written below.
+    let place = unsafe { mutator.alloc_uninit(Kind::LEAF, len * size_of::<u64>()) };
+    let place = place.unwrap_or_else(|error| out_of_memory(&error)).cast::<u64>().as_ptr();
+    // SAFETY: fresh memory of `len` words, which nobody else knows.
+    unsafe {
+        place.write(len as u64);
+        for index in 1..len {
+            place.add(index).write(tag.wrapping_add(index as u64));
+        }
+    }
+    place
+}
+
+/// What a checksum takes from an object that [`words`] made: its length, the word in its middle and the last one.
+///
+/// # Safety
+/// Such an object, which is live.
+#[inline]
+pub(crate) unsafe fn read_words(words: *const u64) -> u64 {
+    // SAFETY: the first word says how many there are.
+    unsafe {
+        let len = *words;
+        len.wrapping_add(*words.add(len as usize / 2)).wrapping_add(*words.add(len as usize - 1))
+    }
 }
 
 /// A new array of `len` null pointers.

@@ -1,6 +1,7 @@
 //! The command line: one subcommand a workload, and the collector's settings, which all of them take.
 
 use std::num::NonZero;
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use palimpsest::options::OptionError;
@@ -16,7 +17,9 @@ fn gc_options(text: &str) -> Result<String, OptionError> {
 /// Runs one workload on the Palimpsest collector and prints one line of JSON.
 ///
 /// Times are in seconds (_s) or milliseconds (_ms). cpu_s is user and system time of this process and of the workers
-/// that it has waited for. For msgmap and graph every operation is timed, from the end of one to the end of the next.
+/// that it has waited for. For all but gcbench and binarytrees every operation is timed: latency_ms has the quantiles, and
+/// slow_ops_ms when each of those began that took more than a tenth of a millisecond, and its time. pauses_ms has the same of
+/// the collector's pauses. Both count from the start of the workload.
 /// The environment variable PEER replaces the name in the result.
 #[derive(Parser)]
 #[command(name = "workload", after_long_help = palimpsest::options::help().to_string())]
@@ -64,12 +67,18 @@ pub(crate) struct Options {
     #[arg(long, global = true)]
     pub(crate) gc_log: bool,
 
+    /// Write what went on in one cycle to this file, as JSON for the report: the longest full one that kept its snapshot
+    ///
+    /// A thread counts traps every half millisecond meanwhile, so the figures of such a run are for nothing else.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) timeline: Option<PathBuf>,
+
     /// A cycle every so many allocations, each verified, and what it frees poisoned: slow, for finding bugs
     #[arg(long, global = true, value_name = "ALLOCATIONS")]
     stress: Option<NonZero<u64>>,
 }
 
-/// What to run. Sizes follow the programs for other collectors.
+/// What to run. Sizes are those of the programs in C.
 #[derive(Clone, Copy, Subcommand)]
 pub(crate) enum Workload {
     /// Ellis, Kovac and Boehm's GCBench: binary trees of many depths beside a live tree
@@ -122,6 +131,65 @@ pub(crate) enum Workload {
         #[arg(default_value_t = 0)]
         ops: u64,
     },
+    /// Larson and Krishnan's server: threads that replace blocks which threads before them have allocated
+    ///
+    /// THREADS tables of SLOTS blocks. A block has 16 to 1024 bytes without pointers, at random. In a round a thread replaces as
+    /// many random blocks of its table as there are slots, and reads those that it drops; then it ends, and a new thread goes on
+    /// with the table, until ROUNDS rounds are over. Every replacement is timed; the first filling of the tables is not.
+    Larson {
+        /// Threads at a time, each attached to the heap
+        #[arg(default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+        threads: u32,
+        /// Blocks that each of them holds
+        #[arg(default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        slots: u32,
+        /// Rounds, each with a new thread
+        #[arg(default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+        rounds: u32,
+    },
+    /// A server that answers requests from a table of sessions: what a client waits, pauses and queues included
+    ///
+    /// SESSIONS sessions are live, each with a history of 16 requests and a small map: some sixty objects. A request builds a tree
+    /// of 20 to 30 nodes with a text each and evaluates it, takes the place of the oldest request in the history of a random
+    /// session, enters a text into its map, and makes an answer out of the history.
+    ///
+    /// RATE requests a second arrive at fixed times, whatever became of those before. latency_ms has the time from the scheduled
+    /// arrival to the answer, so a request that waits behind a slow one counts as slow itself; under `service p50` and so on it
+    /// has the time of the work alone, and slow_ops_ms those of them that took long. Between requests a thread sleeps, or polls
+    /// where the next one is nearer than 20 microseconds. Filling the table is reported as build_s.
+    Server {
+        /// Sessions that are live
+        #[arg(default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        sessions: u32,
+        /// Requests, all threads together
+        #[arg(default_value_t = 300_000)]
+        requests: u64,
+        /// Requests a second, all threads together; 0 is one after the other without waiting
+        #[arg(default_value_t = 50_000)]
+        rate: u32,
+        /// Threads, each of which serves the sessions that are its own
+        #[arg(default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+        threads: u32,
+    },
+    /// Short-lived objects beside a live heap of any size, with as many writes to old objects as asked for: for scaling
+    ///
+    /// MIB MiB of trees of 21 nodes of 64 bytes, and a table of their roots. Each operation allocates a node that is garbage after
+    /// the next one, and reads what it leads to; WRITES of 1000 operations also make a random old node refer to a random root. A
+    /// thread has a part of the trees for itself. Every operation is timed; the build is reported as build_s.
+    Churn {
+        /// MiB of trees
+        #[arg(default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+        mib: u32,
+        /// Of a thousand operations, so many that write to an old node
+        #[arg(default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1000))]
+        writes: u32,
+        /// Operations, all threads together; 0 is two a node, which allocates twice the live heap
+        #[arg(default_value_t = 0)]
+        ops: u64,
+        /// Threads, which also build the trees
+        #[arg(default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+        threads: u32,
+    },
 }
 
 impl Workload {
@@ -132,16 +200,24 @@ impl Workload {
             Self::Binarytrees { .. } => "binarytrees",
             Self::Msgmap { .. } => "msgmap",
             Self::Graph { .. } => "graph",
+            Self::Larson { .. } => "larson",
+            Self::Server { .. } => "server",
+            Self::Churn { .. } => "churn",
         }
     }
 
-    /// Its two sizes, as they go into the result.
+    /// Its sizes, as they go into the result.
     pub(crate) fn sizes(&self) -> String {
         match self {
             Self::Gcbench { live, max } => format!("{live} {max}"),
             Self::Binarytrees { depth, threads } => format!("{depth} {threads}"),
             Self::Msgmap { window, times } => format!("{window} {times}"),
             Self::Graph { mib, ops } => format!("{mib} {ops}"),
+            Self::Larson { threads, slots, rounds } => format!("{threads} {slots} {rounds}"),
+            Self::Server { sessions, requests, rate, threads } => {
+                format!("{sessions} {requests} {rate} {threads}")
+            }
+            Self::Churn { mib, writes, ops, threads } => format!("{mib} {writes} {ops} {threads}"),
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! `cpu_s` is the process and the children that it has waited for, which is where a worker's time goes once the
 //! collector has reaped it; a worker that still marks when the workload ends is not in it. `peak_rss_mib` is the
-//! process' own. `alloc_mib` is what the collector has counted.
+//! process' own. `alloc_mib` is what the collector has counted. `pauses_ms` and `slow_ops_ms` have the start and the length of
+//! each, in milliseconds from the start of the workload.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use palimpsest::Stats;
@@ -11,6 +13,7 @@ use serde::Serialize;
 
 use crate::latency::Latency;
 use crate::options::Workload;
+use crate::slow::Slow;
 
 /// What a workload hands back.
 pub(crate) struct Outcome {
@@ -18,14 +21,16 @@ pub(crate) struct Outcome {
     pub(crate) checksum: u64,
     /// The time of the build, where a workload has one apart.
     pub(crate) build: Option<Duration>,
-    /// The times of the operations, where a workload has any.
+    /// The times of the operations, where a workload has any; for a server those from the scheduled arrival.
     pub(crate) latency: Option<Latency>,
+    /// For a server, those that requests were worked at.
+    pub(crate) service: Option<Latency>,
 }
 
 impl Outcome {
     /// The outcome of a workload that times nothing itself.
     pub(crate) fn new(checksum: u64) -> Self {
-        Self { checksum, build: None, latency: None }
+        Self { checksum, build: None, latency: None, service: None }
     }
 }
 
@@ -45,6 +50,11 @@ pub(crate) struct Report {
     build_s: Option<f64>,
     #[serde(flatten)]
     quantiles: Option<Quantiles>,
+    latency_ms: BTreeMap<String, f64>,
+    pauses_ms: Vec<(f64, f64)>,
+    slow_ops_ms: Vec<(f64, f64)>,
+    /// Slow operations that are missing in the list, which has room for 100,000.
+    slow_ops_left_out: u64,
     checksum: u64,
     gc: Stats,
 }
@@ -59,7 +69,15 @@ struct Quantiles {
 
 impl Report {
     /// Takes the process' figures as of now.
-    pub(crate) fn new(workload: &Workload, wall: Duration, outcome: Outcome, gc: Stats) -> Self {
+    pub(crate) fn new(
+        workload: &Workload,
+        wall: Duration,
+        outcome: Outcome,
+        gc: Stats,
+        pauses_ms: Vec<(f64, f64)>,
+    ) -> Self {
+        // A server's requests are slow where they were worked at for long: those that waited behind them are in the histogram.
+        let slow = outcome.service.as_ref().or(outcome.latency.as_ref()).map(|latency| &latency.slow);
         let (own, children) = (usage(libc::RUSAGE_SELF), usage(libc::RUSAGE_CHILDREN));
         Self {
             peer: std::env::var("PEER").unwrap_or_else(|_| "palimpsest".into()),
@@ -73,15 +91,36 @@ impl Report {
             gc_max_pause_ms: gc.pause_max_ms,
             build_s: outcome.build.map(|time| decimals(time.as_secs_f64(), 4)),
             quantiles: outcome.latency.as_ref().map(Quantiles::new),
+            latency_ms: latencies(&outcome),
+            pauses_ms,
+            slow_ops_ms: slow.map(Slow::in_ms).unwrap_or_default(),
+            slow_ops_left_out: slow.map_or(0, Slow::left_out),
             checksum: outcome.checksum,
             gc,
         }
     }
 }
 
+/// Latencies under their names in the report.
+fn latencies(outcome: &Outcome) -> BTreeMap<String, f64> {
+    let portions = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
+    let mut named = BTreeMap::new();
+    for (prefix, latency) in [("", &outcome.latency), ("service ", &outcome.service)] {
+        let Some(latency) = latency else { continue };
+        for (name, portion) in portions {
+            named.insert(format!("{prefix}{name}"), milliseconds(latency.quantile(portion)));
+        }
+        named.insert(format!("{prefix}max"), milliseconds(latency.longest()));
+    }
+    named
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    decimals(time.as_secs_f64() * 1e3, 6)
+}
+
 impl Quantiles {
     fn new(latency: &Latency) -> Self {
-        let milliseconds = |time: Duration| decimals(time.as_secs_f64() * 1e3, 6);
         Self {
             max_pause_ms: milliseconds(latency.longest()),
             p999_ms: milliseconds(latency.quantile(0.999)),
