@@ -58,13 +58,18 @@ impl Axis {
     fn label(&self, value: f64) -> String {
         match self.named {
             Some((named, name)) if (named - value).abs() < 1e-9 => name.to_owned(),
+            _ if self.scale.zero().is_some_and(|zero| value <= zero * 1.001) => "0".to_owned(),
             _ => self.unit.tick(value),
         }
     }
 
     /// The widest of the numbers.
     pub(crate) fn widest(&self, ticks: usize) -> f64 {
-        self.scale.ticks(ticks).into_iter().map(|tick| Letter::Small.width(&self.label(tick))).fold(0.0, f64::max)
+        self.scale
+            .ticks(ticks)
+            .into_iter()
+            .map(|tick| Letter::Small.width(&self.label(tick)))
+            .fold(0.0, f64::max)
     }
 
     /// Draws it along the lower edge, with lines up through the plot.
@@ -83,7 +88,12 @@ impl Axis {
                 free_from = x + half + 4.0;
             }
         }
-        canvas.text(((ends.0 + ends.1) / 2.0, y + 32.0), Anchor::Middle, Letter::Small, &Letter::Small.fit(&self.name, frame.width + 60.0));
+        canvas.text(
+            ((ends.0 + ends.1) / 2.0, y + 32.0),
+            Anchor::Middle,
+            Letter::Small,
+            &Letter::Small.fit(&self.name, frame.width + 60.0),
+        );
     }
 
     /// Draws it along the left edge, with lines across the plot and its name above.
@@ -97,6 +107,11 @@ impl Axis {
             canvas.faint((frame.left - 6.0, y), Anchor::End, Letter::Small, &axis.label(tick));
         }
         let from = frame.left - axis.widest(ticks) - 6.0;
-        canvas.text((from, frame.top - 14.0), Anchor::Start, Letter::Small, &Letter::Small.fit(&self.name, frame.right() - from));
+        canvas.text(
+            (from, frame.top - 14.0),
+            Anchor::Start,
+            Letter::Small,
+            &Letter::Small.fit(&self.name, frame.right() - from),
+        );
     }
 }

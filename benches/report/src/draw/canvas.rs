@@ -109,7 +109,14 @@ impl Canvas {
     }
 
     /// A rectangle in a colour, filled or as an outline, with a text for who points at it.
-    pub(crate) fn bar(&mut self, colour: &str, solid: bool, (x, y): (f64, f64), (width, height): (f64, f64), tip: &str) {
+    pub(crate) fn bar(
+        &mut self,
+        colour: &str,
+        solid: bool,
+        (x, y): (f64, f64),
+        (width, height): (f64, f64),
+        tip: &str,
+    ) {
         // An outline lies within the bar.
         let inset = if solid { 0.0 } else { 0.6 };
         let sides = [x + inset, y + inset, (width - 2.0 * inset).max(0.0), (height - 2.0 * inset).max(0.0)];
@@ -138,7 +145,14 @@ impl Canvas {
     /// The picture: `title` says what it is, `desc` what there is to be seen for who cannot see it.
     ///
     /// `own_style` for a file of its own; a page that has the style tells it once.
-    pub(crate) fn finish(self, name: &str, title: &str, desc: &str, size: (f64, f64), own_style: bool) -> Result<String, Error> {
+    pub(crate) fn finish(
+        self,
+        name: &str,
+        title: &str,
+        desc: &str,
+        size: (f64, f64),
+        own_style: bool,
+    ) -> Result<String, Error> {
         if let Some(what) = self.unsound {
             return Err(Error::NotANumber { picture: name.to_owned(), what });
         }
@@ -160,7 +174,13 @@ impl Canvas {
 
 /// The text without what XML has no way of writing.
 pub(crate) fn sound(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() || letter >= '\u{fffe}' && letter <= '\u{ffff}' { ' ' } else { letter }).collect()
+    text.chars()
+        .map(
+            |letter| {
+                if letter.is_control() || letter >= '\u{fffe}' && letter <= '\u{ffff}' { ' ' } else { letter }
+            },
+        )
+        .collect()
 }
 
 #[cfg(test)]

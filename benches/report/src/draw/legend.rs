@@ -30,7 +30,11 @@ fn entry(canvas: &mut Canvas, (x, y): (f64, f64), room: f64, entry: &Entry) {
 
 /// How wide a column of these names has to be, up to `most`.
 pub(crate) fn column_width(entries: &[Entry], most: f64) -> f64 {
-    entries.iter().map(|entry| SAMPLE + letter(&entry.look).width(&entry.name) + 4.0).fold(0.0, f64::max).min(most)
+    entries
+        .iter()
+        .map(|entry| SAMPLE + letter(&entry.look).width(&entry.name) + 4.0)
+        .fold(0.0, f64::max)
+        .min(most)
 }
 
 /// Draws them one below the other, and says how high they are.

@@ -52,7 +52,8 @@ pub(crate) fn figure(value: f64) -> String {
 /// The number without the zeros that end it.
 fn shortest(value: f64, decimals: usize) -> String {
     let written = format!("{value:.decimals$}");
-    let short = if written.contains('.') { written.trim_end_matches('0').trim_end_matches('.') } else { &written };
+    let short =
+        if written.contains('.') { written.trim_end_matches('0').trim_end_matches('.') } else { &written };
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
 }
 
@@ -65,7 +66,10 @@ mod tests {
         let ticks = [0.001, 0.01, 0.1, 1.0, 10.0, 10_000.0].map(|value| Unit::Plain.tick(value));
         assert_eq!(ticks, ["0.001", "0.01", "0.1", "1", "10", "10000"]);
         assert_eq!(Unit::Plain.tick(0.1 + 0.2), "0.3");
-        assert_eq!([0.5, 64.0, 1024.0, 1536.0].map(|value| Unit::Mib.tick(value)), ["0.5 MiB", "64 MiB", "1 GiB", "1.5 GiB"]);
+        assert_eq!(
+            [0.5, 64.0, 1024.0, 1536.0].map(|value| Unit::Mib.tick(value)),
+            ["0.5 MiB", "64 MiB", "1 GiB", "1.5 GiB"]
+        );
         assert_eq!([0.9, 0.999, 0.9999].map(|value| Unit::Share.tick(value)), ["90%", "99.9%", "99.99%"]);
     }
 

@@ -54,8 +54,12 @@ impl Look {
             Mark::Diamond => (vec![across(&[(0.0, -1.25), (1.1, 0.0), (0.0, 1.25), (-1.1, 0.0)])], false),
             Mark::Up => (vec![across(&[(0.0, -1.2), (1.15, 0.85), (-1.15, 0.85)])], false),
             Mark::Down => (vec![across(&[(0.0, 1.2), (1.15, -0.85), (-1.15, -0.85)])], false),
-            Mark::Cross => (vec![across(&[(-0.9, -0.9), (0.9, 0.9)]), across(&[(-0.9, 0.9), (0.9, -0.9)])], true),
-            Mark::Plus => (vec![across(&[(0.0, -1.15), (0.0, 1.15)]), across(&[(-1.15, 0.0), (1.15, 0.0)])], true),
+            Mark::Cross => {
+                (vec![across(&[(-0.9, -0.9), (0.9, 0.9)]), across(&[(-0.9, 0.9), (0.9, -0.9)])], true)
+            }
+            Mark::Plus => {
+                (vec![across(&[(0.0, -1.15), (0.0, 1.15)]), across(&[(-1.15, 0.0), (1.15, 0.0)])], true)
+            }
             Mark::Star => (vec![across(&star())], false),
         };
         let mut steps = String::new();
@@ -69,7 +73,8 @@ impl Look {
             }
         }
         // A hollow mark covers the line beneath it.
-        let class = if self.solid || open { self.colour.to_owned() } else { format!("{} paper", self.colour) };
+        let class =
+            if self.solid || open { self.colour.to_owned() } else { format!("{} paper", self.colour) };
         let fill = if self.solid && !open { Some("currentColor") } else { None };
         canvas.put(&html! {
             path class=(class) fill=[fill] stroke="currentColor" stroke-width="1.6" stroke-linejoin="round" d=(steps) {
@@ -80,13 +85,17 @@ impl Look {
 }
 
 fn ring(corners: u32) -> Vec<(f64, f64)> {
-    (0..corners).map(|corner| (std::f64::consts::TAU * f64::from(corner) / f64::from(corners)).sin_cos()).collect()
+    (0..corners)
+        .map(|corner| (std::f64::consts::TAU * f64::from(corner) / f64::from(corners)).sin_cos())
+        .collect()
 }
 
 fn star() -> Vec<(f64, f64)> {
     let spread = |corner: u32| if corner.is_multiple_of(2) { 1.4 } else { 0.6 };
     let turn = |corner: u32| std::f64::consts::TAU * f64::from(corner) / 10.0;
-    (0..10).map(|corner| (turn(corner).sin() * spread(corner), -turn(corner).cos() * spread(corner))).collect()
+    (0..10)
+        .map(|corner| (turn(corner).sin() * spread(corner), -turn(corner).cos() * spread(corner)))
+        .collect()
 }
 
 const DASHED: &str = "7 4";
@@ -127,7 +136,9 @@ impl Palette {
     pub(crate) fn of(results: &Results) -> Self {
         let colours = ["yellow", "purple", "ink", "blue", "green", "grey", "sky", "orange"];
         let others = [("", true), (DASHED, false), (BOTH, true), (DOTTED, false)];
-        let spare = others.iter().flat_map(|(dash, solid)| colours.map(|colour| look(colour, Mark::Star, *solid, dash, 1.8)));
+        let spare = others
+            .iter()
+            .flat_map(|(dash, solid)| colours.map(|colour| look(colour, Mark::Star, *solid, dash, 1.8)));
         let mut spare = spare.cycle();
         let mut names: Vec<&str> = results.runs.iter().map(|run| run.peer.as_str()).collect();
         names.sort_unstable();
@@ -152,7 +163,8 @@ impl Palette {
 
     /// All peers, in the order of listing.
     pub(crate) fn peers(&self) -> Vec<&str> {
-        let mut peers: Vec<(usize, &str)> = self.looks.iter().map(|(name, (place, _))| (*place, name.as_str())).collect();
+        let mut peers: Vec<(usize, &str)> =
+            self.looks.iter().map(|(name, (place, _))| (*place, name.as_str())).collect();
         peers.sort_unstable();
         peers.into_iter().map(|(_, name)| name).collect()
     }
@@ -164,11 +176,14 @@ mod tests {
 
     #[test]
     fn no_two_look_the_same() {
-        let same = |one: &Look, other: &Look| (one.colour, one.mark, one.solid, one.dash) == (other.colour, other.mark, other.solid, other.dash);
+        let same = |one: &Look, other: &Look| {
+            (one.colour, one.mark, one.solid, one.dash) == (other.colour, other.mark, other.solid, other.dash)
+        };
         for (number, (name, look)) in KNOWN.iter().enumerate() {
             for (other, other_look) in &KNOWN[..number] {
                 assert!(!same(look, other_look), "{name} and {other}");
-                let told_without_colour = (look.mark, look.solid) != (other_look.mark, other_look.solid) || look.dash != other_look.dash;
+                let told_without_colour = (look.mark, look.solid) != (other_look.mark, other_look.solid)
+                    || look.dash != other_look.dash;
                 assert!(told_without_colour, "{name} and {other} differ by nothing but the colour");
             }
         }

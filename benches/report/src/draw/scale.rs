@@ -1,7 +1,7 @@
 //! From what was measured to where it is drawn.
 //!
 //! A logarithmic scale has no zero, and pauses of zero do occur where a clock is coarse. Such a scale gets a decade more than its
-//! smallest positive value needs, and what is zero stands at its lower edge ([`Scale::misses`] says for whom a note is due).
+//! smallest positive value needs, and what is zero stands at its lower edge, which is labelled so ([`Scale::zero`]).
 
 /// What equal distances mean.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Scale {
     high: f64,
     from: f64,
     to: f64,
+    /// Whether zeros are shown at the lower edge of a scale that has none.
+    zero: bool,
 }
 
 impl Scale {
@@ -42,16 +44,22 @@ impl Scale {
                 let positive: Vec<f64> = values.iter().copied().filter(|&value| value > 0.0).collect();
                 let (low, high) = if positive.is_empty() { (0.1, 1.0) } else { (least(&positive), most) };
                 let (low, high) = round_out(kind, low, high);
-                (if positive.len() < values.len() { low / 10.0 } else { low }, high)
+                if positive.len() < values.len() {
+                    // A tick of its own, which an axis labels with the zero that stands there.
+                    (10f64.powf(low.log10().floor() - 1.0), high)
+                } else {
+                    (low, high)
+                }
             }
         };
-        Some(Self::between(kind, low, high))
+        let zero = matches!(kind, Kind::Log | Kind::Doubling) && values.iter().any(|&value| value <= 0.0);
+        Some(Self { zero, ..Self::between(kind, low, high) })
     }
 
     /// A scale with these ends.
     pub(crate) fn between(kind: Kind, low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
-        Self { kind, low, high, from: 0.0, to: 1.0 }
+        Self { kind, low, high, from: 0.0, to: 1.0, zero: false }
     }
 
     /// The same, spread over these pixels; `to` may be the smaller one, as it is for a vertical axis.
@@ -66,19 +74,9 @@ impl Scale {
         self.from + (place - low) / (high - low) * (self.to - self.from)
     }
 
-    /// Whether a value is below what the scale can show.
-    pub(crate) fn misses(&self, value: f64) -> bool {
-        value < self.low
-    }
-
-    /// The least value.
-    pub(crate) fn low(&self) -> f64 {
-        self.low
-    }
-
-    /// The greatest value.
-    pub(crate) fn high(&self) -> f64 {
-        self.high
+    /// The value at the lower edge, if a zero stands there that the scale does not have.
+    pub(crate) fn zero(&self) -> Option<f64> {
+        self.zero.then_some(self.low)
     }
 
     /// The pixels of its two ends.
@@ -96,21 +94,30 @@ impl Scale {
             }
             Kind::Log => {
                 let within = |value: &f64| *value >= self.low * 0.999 && *value <= self.high * 1.001;
-                let decades = counted(self.low.log10().floor(), self.high.log10().ceil(), |power| 10f64.powf(power));
+                let decades =
+                    counted(self.low.log10().floor(), self.high.log10().ceil(), |power| 10f64.powf(power));
                 let finer: [&[f64]; 2] = [&[1.0, 2.0, 5.0], &[1.0, 3.0]];
                 for factors in finer {
-                    let ticks: Vec<f64> =
-                        decades.iter().flat_map(|decade| factors.iter().map(move |factor| decade * factor)).filter(within).collect();
+                    let ticks: Vec<f64> = decades
+                        .iter()
+                        .flat_map(|decade| factors.iter().map(move |factor| decade * factor))
+                        .filter(within)
+                        .collect();
                     if ticks.len() <= most.min(7) {
                         return ticks;
                     }
                 }
                 thinned(decades.into_iter().filter(within).collect(), most)
             }
-            Kind::Doubling => thinned(counted(self.low.log2().ceil(), self.high.log2().floor(), f64::exp2), most),
+            Kind::Doubling => {
+                thinned(counted(self.low.log2().ceil(), self.high.log2().floor(), f64::exp2), most)
+            }
             Kind::Nines => {
                 let nines = (1..9).map(|nines| 1.0 - 10f64.powi(-nines));
-                std::iter::once(0.5).chain(nines).filter(|tick| *tick >= self.low - 1e-9 && *tick <= self.high + 1e-9).collect()
+                std::iter::once(0.5)
+                    .chain(nines)
+                    .filter(|tick| *tick >= self.low - 1e-9 && *tick <= self.high + 1e-9)
+                    .collect()
             }
         }
     }
@@ -129,7 +136,11 @@ impl Scale {
 fn round_out(kind: Kind, low: f64, high: f64) -> (f64, f64) {
     if kind == Kind::Doubling {
         let (low, high) = (low.log2().floor(), high.log2().ceil());
-        return if low < high { (low.exp2(), high.exp2()) } else { ((low - 1.0).exp2(), (high + 1.0).exp2()) };
+        return if low < high {
+            (low.exp2(), high.exp2())
+        } else {
+            ((low - 1.0).exp2(), (high + 1.0).exp2())
+        };
     }
     let steps = |value: f64| {
         let decade = 10f64.powf(value.log10().floor());
@@ -144,7 +155,11 @@ fn round_out(kind: Kind, low: f64, high: f64) -> (f64, f64) {
 /// 1, 2 or 5 times a power of ten, not below `step`.
 fn nice_step(step: f64) -> f64 {
     let decade = 10f64.powf(step.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|factor| factor * decade).find(|nice| *nice >= step * 0.999).unwrap_or(step)
+    [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|factor| factor * decade)
+        .find(|nice| *nice >= step * 0.999)
+        .unwrap_or(step)
 }
 
 fn counted(from: f64, to: f64, value: impl Fn(f64) -> f64) -> Vec<f64> {
@@ -164,7 +179,7 @@ mod tests {
     #[test]
     fn ends_of_a_logarithm_are_round() {
         let scale = Scale::around(Kind::Log, [0.23, 740.0]).unwrap().onto(0.0, 100.0);
-        assert_eq!((scale.low(), scale.high()), (0.2, 1000.0));
+        assert_eq!((scale.low, scale.high), (0.2, 1000.0));
         assert_eq!(scale.ticks(8), [1.0, 10.0, 100.0, 1000.0]);
         assert_eq!(scale.at(1000.0), 100.0);
         assert!((scale.at(10.0) - scale.at(1.0) - (scale.at(100.0) - scale.at(10.0))).abs() < 1e-9);
@@ -173,7 +188,7 @@ mod tests {
     #[test]
     fn zero_stands_below_the_least_positive_value() {
         let scale = Scale::around(Kind::Log, [0.0, 1.0, 100.0]).unwrap().onto(0.0, 100.0);
-        assert!(scale.misses(0.0) && !scale.misses(1.0));
+        assert_eq!(scale.zero(), Some(0.1));
         assert_eq!(scale.at(0.0), 0.0);
         assert!(scale.at(1.0) > 10.0);
         let zeros = Scale::around(Kind::Log, [0.0]).unwrap().onto(0.0, 100.0);
