@@ -6,16 +6,8 @@ mod support;
 use palimpsest::Wish;
 use palimpsest::ladder::Machine;
 use serde_json::Value;
+use support::runs::{LATENCIES, RUNS, is_timed};
 use support::{errors, workload};
-
-/// Arguments, and the checksum that the C program prints for them.
-const RUNS: [(&str, u64); 5] = [
-    ("gcbench 8 10", 62_906),
-    ("binarytrees 8 1", 147_454),
-    ("binarytrees 8 3", 147_454),
-    ("msgmap 300 3", 617_551),
-    ("graph 1 5000", 71_170_329),
-];
 
 /// Runs every workload with these settings and hands each result to `inspect`.
 fn each(settings: &str, inspect: impl Fn(&str, &Value)) {
@@ -29,7 +21,20 @@ fn each(settings: &str, inspect: impl Fn(&str, &Value)) {
     }
 }
 
+/// Start and length of each pause.
+fn pauses(result: &Value) -> Vec<(f64, f64)> {
+    let pauses = result["pauses_ms"].as_array().expect("a list").iter();
+    pauses.map(|span| (span[0].as_f64().expect("a start"), span[1].as_f64().expect("a length"))).collect()
+}
+
 fn cycles_went_well(run: &str, result: &Value) {
+    let (pauses, end) = (pauses(result), result["wall_s"].as_f64().expect("a time") * 1e3 + 1.0);
+    assert!(pauses.is_sorted_by(|one, next| one.0 + one.1 <= next.0 + 1e-3), "one after the other: {result}");
+    assert!(pauses.iter().all(|pause| pause.0 < end && pause.1 > 0.0), "{result}");
+    assert!(pauses.len() as u64 >= result["gcs"].as_u64().expect("cycles"), "{result}");
+    let longest = pauses.iter().map(|pause| pause.1).fold(0.0, f64::max);
+    let told = result["gc"]["pause_max_ms"].as_f64().expect("a pause");
+    assert!((longest - told).abs() <= told / 10.0, "{longest} and {told}: {result}");
     assert_ne!(result["gc"]["cycles"], 0, "{run}: {result}");
     assert_eq!(result["gc"]["failures"], 0, "{run}: {result}");
 }
@@ -38,10 +43,10 @@ fn cycles_went_well(run: &str, result: &Value) {
 fn by_default() {
     each("", |run, result| {
         let mut expected = vec!["wall_s", "cpu_s", "peak_rss_mib", "alloc_mib", "gc_max_pause_ms"];
-        if run.starts_with("graph") {
+        if ["graph", "server", "churn"].iter().any(|name| run.starts_with(name)) {
             expected.push("build_s");
         }
-        if run.starts_with("graph") || run.starts_with("msgmap") {
+        if is_timed(run) {
             expected.extend(["max_pause_ms", "p999_ms", "p99_ms", "p50_ms"]);
         }
         for name in expected {
@@ -51,6 +56,9 @@ fn by_default() {
         let (workload, params) = run.split_once(' ').expect("a name and sizes");
         assert_eq!((&result["workload"], &result["params"]), (&workload.into(), &params.into()));
         assert_eq!(result["gcs"], result["gc"]["cycles"], "{run}");
+        let latencies = result["latency_ms"].as_object().expect("named latencies");
+        assert_eq!(LATENCIES.iter().all(|name| latencies.contains_key(*name)), is_timed(run), "{result}");
+        assert_eq!(latencies.contains_key("service p99.9"), run.starts_with("server"), "{result}");
     });
 }
 

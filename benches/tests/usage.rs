@@ -13,6 +13,9 @@ fn wrong_arguments_exit_with_2_and_say_which() {
         ("gcbench 0", "LIVE"),
         ("binarytrees 8 17", "THREADS"),
         ("msgmap 300 1", "TIMES"),
+        ("larson 65 10 1", "THREADS"),
+        ("server 10 10 -1", "-1"),
+        ("churn 1 1001", "WRITES"),
         ("graph 1 5000 --snapshot never", "preimage, forkcow or stw"),
         ("graph 1 5000 --rung preimage/never", "signal, monitor, protect or async"),
         ("graph 1 5000 --rung preimage/async", "afterwards"),
@@ -33,7 +36,19 @@ fn help_explains_each_workload() {
     let output = workload("--help");
     assert!(output.status.success());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    for word in ["gcbench", "binarytrees", "msgmap", "graph", "--heap-limit", "--cycle-every", "--stress"] {
+    for word in [
+        "gcbench",
+        "binarytrees",
+        "msgmap",
+        "graph",
+        "larson",
+        "server",
+        "churn",
+        "--timeline",
+        "--heap-limit",
+        "--cycle-every",
+        "--stress",
+    ] {
         assert!(text.contains(word), "{word}");
     }
     for word in [

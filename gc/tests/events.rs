@@ -4,7 +4,7 @@ mod common;
 
 use common::child::in_child;
 use common::{Nodes, alone, new_node, number_of, rungs};
-use palimpsest::events::{CycleBegin, Listener, Pause, Reason};
+use palimpsest::events::{CycleBegin, Listener, Pause, Reason, Sweep};
 use palimpsest::{
     CycleRecord, Heap, HeapBuilder, HostFork, Kind, Ladder, OutOfMemory, PlainPointers, Scope, Snapshot,
     StackScan, Stats,
@@ -174,6 +174,65 @@ fn check_order(diary: &Diary, stats: &Stats) -> (u64, u64) {
     assert_eq!(number, stats.cycles + stats.failures);
     assert_eq!((fallbacks, failures), (stats.fallbacks, stats.failures));
     (fallbacks, failures)
+}
+
+/// Keeps what has moments in it.
+#[derive(Clone, Default)]
+struct Moments(Arc<Mutex<(Vec<CycleRecord>, Vec<Pause>, Vec<Sweep>)>>);
+
+impl Listener for Moments {
+    fn pause_ended(&self, pause: &Pause) {
+        self.0.lock().unwrap().1.push(*pause);
+    }
+    fn cycle_ended(&self, record: &CycleRecord) {
+        self.0.lock().unwrap().0.push(record.clone());
+    }
+    fn swept(&self, sweep: &Sweep) {
+        self.0.lock().unwrap().2.push(*sweep);
+    }
+}
+
+#[test]
+fn moments_of_a_cycle_are_in_the_order_in_which_it_does_things() {
+    const CYCLES: usize = 4;
+    // What a float may lose where durations are added.
+    const BIT: f64 = 1e-6;
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    for rung in rungs() {
+        let moments = Moments::default();
+        let nodes = Nodes::new(builder().rung(rung).listener(moments.clone()));
+        let before = ms(nodes.heap.age());
+        work(&nodes, CYCLES);
+        let after = ms(nodes.heap.age());
+        let has_barrier = nodes.heap.stats().snapshot == Snapshot::Preimage;
+        drop(nodes);
+        let (records, pauses, sweeps) = &*moments.0.lock().unwrap();
+        assert!(records.len() >= CYCLES && pauses.len() == records.len(), "{records:?}");
+        let mut last = before.min(records[0].began_ms);
+        for (record, pause) in records.iter().zip(pauses) {
+            assert!(last <= record.began_ms, "{record:?}");
+            last = record.began_ms;
+            assert_eq!(record.arm_rounds.len(), record.rounds as usize);
+            assert!(!has_barrier || record.rounds > 0, "{record:?}");
+            let pages: u64 = record.arm_rounds.iter().map(|round| u64::from(round.pages)).sum();
+            assert_eq!(pages, record.armed_pages);
+            for round in &record.arm_rounds {
+                assert!(last <= round.began_ms + BIT, "{record:?}");
+                last = round.began_ms + round.ms;
+            }
+            assert!(last <= record.pause_began_ms + BIT, "{record:?}");
+            assert_eq!((pause.cycle, pause.began_ms), (record.number, record.pause_began_ms));
+            last = pause.began_ms + pause.pause_ms;
+            assert!(last <= record.ended_ms + BIT, "{record:?}");
+            last = record.ended_ms;
+            if let Some(sweep) = sweeps.iter().find(|sweep| sweep.cycle == record.number) {
+                assert!(last <= sweep.began_ms + BIT, "{sweep:?} of {record:?}");
+                last = sweep.began_ms + sweep.ms - BIT;
+            }
+        }
+        assert!(records[CYCLES - 1].ended_ms <= after, "{records:?}");
+        assert!(sweeps.len() + 1 >= records.len(), "all but perhaps the last: {sweeps:?}");
+    }
 }
 
 #[test]

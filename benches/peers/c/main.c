@@ -48,7 +48,7 @@ static void help(FILE *to)
             fprintf(to, " %s=%llu", size->name, (unsigned long long)size->usual);
         fprintf(to, "\n      %s\n", WORKLOADS[k].about);
     }
-    fprintf(to, "\n`workload --help WORKLOAD` says of each what it does. The variable PEER replaces the name in the result.\n");
+    fprintf(to, "\n`workload WORKLOAD --help` says of each what it does. The variable PEER replaces the name in the result.\n");
     if (strcmp(NAME, "bdwgc") == 0)
         fprintf(to, "GC_MARKERS=2 marks with two threads (one is the default here), GC_ENABLE_INCREMENTAL=1 in steps.\n");
 }

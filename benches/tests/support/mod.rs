@@ -1,5 +1,8 @@
 //! Runs the workload program as a child, and never waits for it forever: a collector that hangs must fail a test.
 
+#[allow(dead_code, reason = "not every test runs all workloads")]
+pub mod runs;
+
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 

@@ -54,12 +54,38 @@ fn programs_of_the_book_do_what_they_say_under_stress() {
     judge(&programs_of_the_book(), true);
 }
 
+fn benchmarks() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("programs/benchmarks")
+}
+
+/// Those that are measured take about a second each, optimised. Each begins with its size, and says what it prints with a small one.
+#[test]
+fn benchmarks_compute_what_they_say() {
+    let programs = programs_in(&benchmarks());
+    assert!(programs.len() >= 6);
+    for program in &programs {
+        let source = std::fs::read_to_string(program).expect("a program");
+        let said = source.lines().find_map(|line| line.strip_prefix("// With size ")).expect("a small size");
+        let (size, answer) = said.split_once(" it prints: ").expect("an answer");
+        let given = source.lines().find(|line| line.starts_with("var size = ")).expect("a size");
+        let outcome = run(&mut lox(), source.replace(given, &format!("var size = {size};")).as_bytes());
+        assert_eq!(outcome.code, Some(0), "{}: {}", program.display(), outcome.stderr);
+        assert!(outcome.stdout.lines().eq(answer.split(", ")), "{}: {}", program.display(), outcome.stdout);
+    }
+    if cfg!(debug_assertions) {
+        return eprintln!("skipped: whole benchmarks take too long without optimisation");
+    }
+    judge(&programs, false);
+}
+
 /// The programs that show the interpreter off. `rewriting` prints times and is only quick when optimised.
 #[test]
 fn showcase_programs_do_what_they_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("programs");
     let (rewriting, others): (Vec<PathBuf>, Vec<PathBuf>) =
         programs_in(&folder).into_iter().partition(|program| program.ends_with("rewriting.lox"));
+    let others: Vec<PathBuf> =
+        others.into_iter().filter(|program| !program.starts_with(benchmarks())).collect();
     judge(&others, false);
     if cfg!(debug_assertions) {
         eprintln!("skipped: rewriting.lox takes too long without optimisation");
