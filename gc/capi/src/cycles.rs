@@ -116,6 +116,12 @@ pub struct palimpsest_cycle {
     pub weak_entries_cleared: u64,
     /// Registrations that were queued for finalization.
     pub finalizers_queued: u64,
+    /// When it began, in milliseconds since the heap was made, as `palimpsest_heap_age` counts.
+    pub began_ms: f64,
+    /// When its pause began.
+    pub pause_began_ms: f64,
+    /// When it ended, before sweeping.
+    pub ended_ms: f64,
 }
 
 // SAFETY: `repr(C)`, and numbers alone.
@@ -145,6 +151,9 @@ impl From<&CycleRecord> for palimpsest_cycle {
             weak_refs_cleared: record.weak_refs_cleared,
             weak_entries_cleared: record.weak_entries_cleared,
             finalizers_queued: record.finalizers_queued,
+            began_ms: record.began_ms,
+            pause_began_ms: record.pause_began_ms,
+            ended_ms: record.ended_ms,
         }
     }
 }

@@ -39,6 +39,8 @@ pub struct palimpsest_pause {
     pub fork_ms: f64,
     /// Marking, as far as that was done in the pause.
     pub mark_ms: f64,
+    /// When it began, since the heap was made, as `palimpsest_heap_age` counts.
+    pub began_ms: f64,
 }
 
 /// Functions that are called when the collector does something; NULL for what is not of interest. The caller sets `size`, and all
@@ -148,6 +150,7 @@ impl Listener for Listening {
             arm_ms: pause.arm_ms,
             fork_ms: pause.fork_ms,
             mark_ms: pause.mark_ms,
+            began_ms: pause.began_ms,
         };
         // SAFETY: see above.
         unsafe { f(&pause, self.0.data) };

@@ -2,7 +2,7 @@
 
 use crate::cycles::{self, fill};
 use crate::heap::palimpsest_heap;
-use crate::opaque::{lend, null, out_or_none, store};
+use crate::opaque::{lend, null, out, out_or_none, store};
 use crate::status::{Status, entry, fail, failed, palimpsest_status};
 use std::ffi::c_char;
 
@@ -135,6 +135,18 @@ pub unsafe extern "C" fn palimpsest_heap_stats(
         };
         // SAFETY: what C passes; see the crate.
         unsafe { fill(stats, all) }
+    })
+}
+
+/// Stores how long ago the heap was made, in milliseconds: the clock of `began_ms` in pauses and cycles.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn palimpsest_heap_age(heap: *const palimpsest_heap, ms: *mut f64) -> palimpsest_status {
+    entry(|| {
+        // SAFETY: what C passes; see the crate.
+        let (heap, place) = unsafe { (lend(heap)?, out(ms, "ms")?) };
+        heap.must_be_here()?;
+        place.write(heap.heap.age().as_secs_f64() * 1e3);
+        Ok(())
     })
 }
 

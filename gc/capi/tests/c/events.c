@@ -30,6 +30,7 @@ static void pause_ended(const palimpsest_pause *pause, void *data)
 {
     struct heard *heard = data;
     CHECK(pause->size == sizeof *pause && pause->cycle == (uint64_t)heard->began && pause->pause_ms > 0);
+    CHECK(pause->began_ms > 0);
     heard->pauses++;
 }
 
@@ -39,6 +40,11 @@ static void cycle_ended(const palimpsest_cycle *cycle, const char *line, void *d
     char begin[40];
     snprintf(begin, sizeof begin, "cycle %d ", heard->began);
     CHECK(cycle->size == sizeof *cycle && strncmp(line, begin, strlen(begin)) == 0);
+    double age = 0;
+    OK(palimpsest_heap_age(heard->heap, &age));
+    CHECK(0 < cycle->began_ms && cycle->began_ms <= cycle->pause_began_ms);
+    CHECK(cycle->pause_began_ms < cycle->ended_ms && cycle->ended_ms <= age);
+    FAILS(palimpsest_heap_age(heard->heap, NULL), PALIMPSEST_NULL, "ms");
     heard->ended++;
     // Statistics may be asked for; a mutator may not be used on this thread, nor one be made.
     palimpsest_stats stats = {.size = sizeof stats};
