@@ -28,6 +28,8 @@ pub(crate) struct Row {
     pub(crate) bars: Vec<Bar>,
     /// What stands behind them.
     pub(crate) figure: String,
+    /// What else is told to who points at them.
+    pub(crate) tip: String,
 }
 
 /// A workload.
@@ -83,7 +85,7 @@ pub(crate) fn draw(canvas: &mut Canvas, top: f64, panels: &[Panel]) -> f64 {
                 canvas.text((left + width, middle), Anchor::End, Letter::Small, &figure);
                 bars(canvas, panel, &frame, row, middle);
             }
-            let base = panel.axis.scale.onto(frame.left, frame.right()).at(panel.base);
+            let base = panel.axis.across(&frame).at(panel.base);
             canvas.rule("axis", (base, frame.top), (base, frame.bottom()));
         }
         y += TITLE + most * ROW + BELOW + 8.0;
@@ -92,7 +94,7 @@ pub(crate) fn draw(canvas: &mut Canvas, top: f64, panels: &[Panel]) -> f64 {
 }
 
 fn bars(canvas: &mut Canvas, panel: &Panel, frame: &Frame, row: &Row, middle: f64) {
-    let scale = panel.axis.scale.onto(frame.left, frame.right());
+    let scale = panel.axis.across(frame);
     let room = ROW - 5.0;
     let height = room / row.bars.len().max(1) as f64;
     for (number, bar) in row.bars.iter().enumerate() {
@@ -100,7 +102,7 @@ fn bars(canvas: &mut Canvas, panel: &Panel, frame: &Frame, row: &Row, middle: f6
         let (base, end) = (scale.at(panel.base), scale.at(bar.value));
         // A bar of no length is there all the same.
         let (from, length) = (base.min(end), (base - end).abs().max(1.5));
-        let tip = format!("{}: {}", row.peer, row.figure);
+        let tip = format!("{}: {} {}", row.peer, row.figure, row.tip);
         canvas.bar(row.look.colour, number == 0, (from, top), (length, height), &tip);
         if let Some((low, high)) = bar.range {
             let (low, high, at) = (scale.at(low), scale.at(high), top + height / 2.0);

@@ -7,11 +7,13 @@ use super::axis::{ABOVE, Axis, BELOW, Frame};
 use super::canvas::{Anchor, Canvas};
 use super::heading::{MARGIN, WIDTH};
 use super::legend::{self, Entry};
-use super::palette::Look;
+use super::palette::{Look, Mark};
 use super::text::Letter;
 
 /// How far curves are moved apart sideways where thin lines would hide each other.
-const ASIDE: f64 = 2.6;
+const ASIDE: f64 = 2.2;
+/// What is kept free between plots one below the other.
+const GAP: f64 = 18.0;
 
 /// A measured point.
 #[derive(Clone, Debug)]
@@ -56,11 +58,11 @@ pub(crate) fn draw(canvas: &mut Canvas, top: f64, height: f64, panels: &[Panel])
     let top = top + legend::rows(canvas, (MARGIN, top), WIDTH - 2.0 * MARGIN, &entries) + 8.0;
     let width = (WIDTH - 2.0 * MARGIN - 24.0) / 2.0;
     for (number, panel) in panels.iter().enumerate() {
-        let at = (MARGIN + (number % 2) as f64 * (width + 24.0), top + (number / 2) as f64 * height);
+        let at = (MARGIN + (number % 2) as f64 * (width + 24.0), top + (number / 2) as f64 * (height + GAP));
         let frame = inside(panel, at, width, height);
         plot(canvas, panel, &frame);
     }
-    top + panels.len().div_ceil(2) as f64 * height
+    top + panels.len().div_ceil(2) as f64 * (height + GAP) - GAP
 }
 
 /// Everyone who has a curve somewhere, once.
@@ -99,18 +101,21 @@ fn plot(canvas: &mut Canvas, panel: &Panel, frame: &Frame) {
         let at = (frame.left, frame.top - ABOVE - 10.0);
         canvas.text(at, Anchor::Start, Letter::Head, &Letter::Head.fit(&panel.title, frame.width));
     }
-    panel.x.draw_below(canvas, frame);
-    panel.y.draw_left(canvas, frame);
-    let (x, y) =
-        (panel.x.scale.onto(frame.left, frame.right()), panel.y.scale.onto(frame.bottom(), frame.top));
     let crowded = panel.series.iter().any(|series| series.points.iter().any(|point| point.range.is_some()));
     let middle = (panel.series.len() as f64 - 1.0) / 2.0;
-    // The boldest is drawn last, over the others.
+    let x_axis =
+        Axis { inset: if crowded { middle * ASIDE + 8.0 } else { panel.x.inset }, ..panel.x.clone() };
+    x_axis.draw_below(canvas, frame);
+    panel.y.draw_left(canvas, frame);
+    let (x, y) = (x_axis.across(frame), panel.y.upward(frame));
+    // The boldest is drawn last, over the others, and what is not measured beneath them.
     let mut turns: Vec<(usize, &Series)> = panel.series.iter().enumerate().collect();
-    turns.sort_by_key(|(number, series)| (series.look.ours(), *number));
+    turns.sort_by_key(|(number, series)| (series.look.mark != Mark::Nothing, series.look.ours(), *number));
     for (number, series) in turns {
-        let aside = if crowded { (number as f64 - middle) * ASIDE } else { 0.0 };
-        let across = |point: &Point| (x.at(point.x) + aside).clamp(frame.left, frame.right());
+        // What is not measured is where it is.
+        let moved = crowded && series.look.mark != Mark::Nothing;
+        let aside = if moved { (number as f64 - middle) * ASIDE } else { 0.0 };
+        let across = |point: &Point| x.at(point.x) + aside;
         for point in &series.points {
             if let Some((low, high)) = point.range {
                 let (at, low, high) = (across(point), y.at(low), y.at(high));

@@ -20,6 +20,8 @@ pub(crate) enum Mark {
     Cross,
     Plus,
     Star,
+    /// Of what is not measured.
+    Nothing,
 }
 
 /// How a peer is drawn.
@@ -39,7 +41,7 @@ pub(crate) struct Look {
 impl Look {
     /// Whether this is the collector that the report is about.
     pub(crate) fn ours(&self) -> bool {
-        self.weight > 3.0
+        self.mark == Mark::Circle && self.solid
     }
 
     /// Draws the mark.
@@ -61,6 +63,7 @@ impl Look {
                 (vec![across(&[(0.0, -1.15), (0.0, 1.15)]), across(&[(-1.15, 0.0), (1.15, 0.0)])], true)
             }
             Mark::Star => (vec![across(&star())], false),
+            Mark::Nothing => return,
         };
         let mut steps = String::new();
         for outline in outlines {

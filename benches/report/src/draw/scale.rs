@@ -56,6 +56,20 @@ impl Scale {
         Some(Self { zero, ..Self::between(kind, low, high) })
     }
 
+    /// A logarithmic scale that ends a little beyond the least and the greatest of these values, and not at round ones: for bars, whose
+    /// room is narrow.
+    pub(crate) fn close(values: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let values: Vec<f64> = values.into_iter().collect();
+        let around = Self::around(Kind::Log, values.iter().copied())?;
+        let positive = || values.iter().copied().filter(|value| value.is_finite() && *value > 0.0);
+        let (low, high) = (positive().fold(f64::INFINITY, f64::min), positive().fold(0.0, f64::max));
+        if around.zero || high < low * 1.5 {
+            return Some(around);
+        }
+        let margin = (high / low).powf(0.03);
+        Some(Self::between(Kind::Log, low / margin, high * margin))
+    }
+
     /// A scale with these ends.
     pub(crate) fn between(kind: Kind, low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
@@ -79,11 +93,6 @@ impl Scale {
         self.zero.then_some(self.low)
     }
 
-    /// The pixels of its two ends.
-    pub(crate) fn ends(&self) -> (f64, f64) {
-        (self.from, self.to)
-    }
-
     /// Round values on it, at most so many.
     pub(crate) fn ticks(&self, most: usize) -> Vec<f64> {
         let most = most.max(2);
@@ -96,7 +105,13 @@ impl Scale {
                 let within = |value: &f64| *value >= self.low * 0.999 && *value <= self.high * 1.001;
                 let decades =
                     counted(self.low.log10().floor(), self.high.log10().ceil(), |power| 10f64.powf(power));
-                let finer: [&[f64]; 2] = [&[1.0, 2.0, 5.0], &[1.0, 3.0]];
+                let finer: [&[f64]; 5] = [
+                    &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0],
+                    &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0],
+                    &[1.0, 2.0, 3.0, 5.0, 7.0],
+                    &[1.0, 2.0, 5.0],
+                    &[1.0, 3.0],
+                ];
                 for factors in finer {
                     let ticks: Vec<f64> = decades
                         .iter()

@@ -12,7 +12,7 @@ figure{margin:2.5rem 0}figcaption{color:#4d5661;max-width:46rem;margin-top:.3rem
 .wide{overflow-x:auto}.wide svg{display:block;min-width:46rem;width:100%;height:auto}\
 dl{display:grid;grid-template-columns:minmax(7rem,max-content) 1fr;gap:.1rem 1rem;margin:.3rem 0}\
 dt{color:#4d5661}dd{margin:0;overflow-wrap:anywhere}\
-.warnings{border-left:4px solid #d55e00;background:#fdf1e8;padding:.2rem 1rem .6rem}.warnings ul{margin:.2rem 0}\
+.warnings{border-left:4px solid #d55e00;background:#fdf1e8;padding:.2rem 1rem .6rem;margin-bottom:1rem}.warnings ul{margin:.2rem 0}\
 summary{cursor:pointer}\
 table{border-collapse:collapse;font-size:.85rem;font-variant-numeric:tabular-nums;width:100%}\
 caption{text-align:left;font-weight:bold;font-size:1rem;padding:1.5rem 0 .3rem}\

@@ -16,6 +16,11 @@ const EACH_DECADE: f64 = 8.0;
 /// The height of a strip.
 const STRIP: f64 = 46.0;
 
+/// What stands beside a strip.
+const COLUMNS: [&str; 4] = ["pauses", "50%, ms", "99%, ms", "longest, ms"];
+/// The widths of these.
+const WIDTHS: [f64; 4] = [58.0, 62.0, 62.0, 84.0];
+
 /// The pauses of a peer.
 struct Strip {
     peer: String,
@@ -23,7 +28,9 @@ struct Strip {
     pauses: Vec<f64>,
     /// Bucket, and the share of the pauses that are in it.
     shares: Vec<(i32, f64)>,
-    figure: String,
+
+    /// Under [`COLUMNS`].
+    figures: [String; 4],
 }
 
 /// A picture for each workload that somebody paused in.
@@ -51,12 +58,12 @@ fn histogram(table: &Table<'_>, palette: &Palette) -> Option<Picture> {
     let strips: Vec<Strip> =
         samples.into_iter().map(|(peer, pauses)| strip_of(peer, pauses, &scale)).collect();
     let most = strips.iter().flat_map(|strip| &strip.shares).map(|(_, share)| *share).fold(0.0, f64::max);
-    let desc: Vec<String> = strips.iter().map(|strip| format!("{}: {}.", strip.peer, strip.figure)).collect();
+    let desc: Vec<String> = strips.iter().map(Strip::told).collect();
     let caption = "Each strip has all pauses of one peer, of all rounds. What stands further left is shorter; a long tail to the right is what \
          a percentile hides. The dark line is the median, and the mark the longest pause.";
     let title = format!("Pauses in {}", table.name());
     let subtitle = format!(
-        "Share of each peer's pauses by their length; a strip is {} high. Further left is better.",
+        "Share of each peer's pauses by their length; the tallest bar is {} of them. Further left is better.",
         Unit::Share.figure(most)
     );
     let name: String = table.workload.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -68,6 +75,14 @@ fn histogram(table: &Table<'_>, palette: &Palette) -> Option<Picture> {
         &desc.join(" "),
         |canvas, top| draw(canvas, top, &strips, scale, most, palette),
     ))
+}
+
+impl Strip {
+    /// Its figures in a sentence.
+    fn told(&self) -> String {
+        let figures = COLUMNS.iter().zip(&self.figures).map(|(column, figure)| format!("{column} {figure}"));
+        format!("{}: {}.", self.peer, figures.collect::<Vec<_>>().join(", "))
+    }
 }
 
 fn strip_of(peer: &str, pauses: Vec<f64>, scale: &Scale) -> Strip {
@@ -85,15 +100,15 @@ fn strip_of(peer: &str, pauses: Vec<f64>, scale: &Scale) -> Strip {
     }
     let at = |q: f64| figure(quantile(&pauses, q).unwrap_or(0.0));
     let count = pauses.len();
-    let figure = format!("{count} × median {}, 99% {}, longest {} ms", at(0.5), at(0.99), at(1.0));
-    Strip { peer: peer.to_owned(), pauses, shares, figure }
+    let figures = [count.to_string(), at(0.5), at(0.99), at(1.0)];
+    Strip { peer: peer.to_owned(), pauses, shares, figures }
 }
 
 fn draw(canvas: &mut Canvas, top: f64, strips: &[Strip], scale: Scale, most: f64, palette: &Palette) -> f64 {
     let names =
         strips.iter().map(|strip| Letter::Head.width(&strip.peer)).fold(0.0, f64::max).min(230.0) + 14.0;
-    let figures =
-        strips.iter().map(|strip| Letter::Small.width(&strip.figure)).fold(0.0, f64::max).min(330.0) + 14.0;
+    let figures: f64 = WIDTHS.iter().sum();
+    let top = top + 22.0;
     let frame = Frame {
         left: MARGIN + names,
         top,
@@ -130,8 +145,17 @@ fn draw(canvas: &mut Canvas, top: f64, strips: &[Strip], scale: Scale, most: f64
             letter,
             &letter.fit(&strip.peer, names - 14.0),
         );
-        let figure = Letter::Small.fit(&strip.figure, figures - 14.0);
-        canvas.faint((frame.right() + 14.0, ground - STRIP / 2.0), Anchor::Start, Letter::Small, &figure);
+        columns(canvas, &frame, ground - STRIP / 2.0, strip.figures.each_ref().map(String::as_str));
     }
+    columns(canvas, &frame, top - 14.0, COLUMNS);
     frame.bottom() + BELOW
+}
+
+/// A row of texts under each other's columns, right of the strips.
+fn columns(canvas: &mut Canvas, frame: &Frame, y: f64, texts: [&str; 4]) {
+    let mut x = frame.right();
+    for (text, width) in texts.into_iter().zip(WIDTHS) {
+        x += width;
+        canvas.faint((x, y), Anchor::End, Letter::Small, &Letter::Small.fit(text, width - 4.0));
+    }
 }

@@ -22,10 +22,11 @@ pub(crate) fn percentiles(results: &Results, palette: &Palette) -> Option<Pictur
     for table in &tables {
         let name = table.name();
         let service = curves(table, palette, SERVICE);
-        let title =
-            if service.is_empty() { name.clone() } else { format!("{name}, from the scheduled arrival") };
+        // What is most important first: a title that is too long loses its end.
+        let metered = format!("{} from arrival: {}", table.workload, table.params);
+        let title = if service.is_empty() { name } else { metered };
         plots.push((title, curves(table, palette, "")));
-        plots.push((format!("{name}, service alone"), service));
+        plots.push((format!("{} service alone: {}", table.workload, table.params), service));
     }
     plots.retain(|(_, curves)| !curves.is_empty());
     let points = || plots.iter().flat_map(|(_, curves)| curves).flat_map(|(_, points)| points);

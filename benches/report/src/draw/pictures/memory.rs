@@ -25,11 +25,12 @@ pub(crate) fn peaks(results: &Results, palette: &Palette) -> Option<Picture> {
                     look: palette.look(group.peer),
                     bars,
                     figure: Unit::Mib.figure(value),
+                    tip: String::new(),
                 })
             })
             .collect();
         if let Some(scale) = Scale::around(Kind::Linear, rows.iter().map(|row| row.bars[0].value)) {
-            let axis = Axis::new(scale, Unit::Mib, "peak of the proportional set");
+            let axis = Axis::new(scale, Unit::Plain, "peak of the proportional set, MiB");
             panels.push(Panel { title: table.name(), axis, base: 0.0, rows });
         }
     }

@@ -36,7 +36,7 @@ pub(crate) fn walls(results: &Results, palette: &Palette) -> Option<Picture> {
     if panels.is_empty() {
         return None;
     }
-    let caption = "The dotted line is what our one-thread run would take if every thread had a processor and threads had nothing to do with \
+    let caption = "The broad pale line is what our one-thread run would take if every thread had a processor and threads had nothing to do with \
          each other: it falls where the same work is shared out, and is level where each thread brings its own. With more threads than \
          processors nobody can follow it. Compare slopes: a peer whose curve bends up before the others do has threads that wait for each \
          other.";
@@ -60,6 +60,6 @@ fn ideal(series: &[Series], grows: bool) -> Option<Series> {
         Point { x: point.x, y, range: None, tip: String::new() }
     });
     let points: Vec<Point> = points.collect();
-    let look = Look { colour: "grey", mark: Mark::Plus, solid: true, dash: "1 4", weight: 2.0 };
+    let look = Look { colour: "pale", mark: Mark::Nothing, solid: true, dash: "", weight: 6.0 };
     (points.len() > 1).then(|| Series { name: "ideal".to_owned(), look, points, marks: usize::MAX })
 }

@@ -6,7 +6,7 @@ use crate::draw::axis::Axis;
 use crate::draw::bars::{self, Bar, Panel, Row};
 use crate::draw::number::{Unit, figure};
 use crate::draw::palette::Palette;
-use crate::draw::scale::{Kind, Scale};
+use crate::draw::scale::Scale;
 use crate::measure::{Table, tables};
 use crate::results::{Part, Results};
 
@@ -55,12 +55,13 @@ fn draw(
                 let wall = group.summary(|run| run.wall_s)?;
                 let range = (wall.count > 1).then_some((wall.min / one, wall.max / one));
                 let bar = Bar { value: wall.median / one, range };
-                let figure = format!("{} s {}", figure(wall.median), Unit::Times.figure(bar.value));
+                let (ratio, tip) = (Unit::Times.figure(bar.value), format!("{} s", figure(wall.median)));
                 Some(Row {
                     peer: group.peer.to_owned(),
                     look: palette.look(group.peer),
                     bars: vec![bar],
-                    figure,
+                    figure: ratio,
+                    tip,
                 })
             })
             .collect();
@@ -74,8 +75,8 @@ fn draw(
             bar.range.map_or(bar.value, |range| range.1),
         ]
     });
-    let scale = Scale::around(Kind::Log, values.chain([1.0]))?;
-    let axis = Axis::new(scale, Unit::Times, "wall time, ratio (log scale)");
+    let scale = Scale::close(values.chain([1.0]))?;
+    let axis = Axis::new(scale, Unit::Times, "ratio (log scale)");
     let panels: Vec<Panel> = panels
         .into_iter()
         .map(|(title, rows)| Panel { title, axis: axis.clone(), base: 1.0, rows })

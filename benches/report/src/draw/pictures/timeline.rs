@@ -48,34 +48,40 @@ pub(crate) fn cycle(results: &Results) -> Option<Picture> {
          taken by a fork, and it goes on while worker processes mark the heap as it was. Traps are first writes to armed pages: many \
          right after the pause, fewer as pages have been opened. Below, the pause on a scale of its own.";
     let subtitle =
-        format!("{}. Spans by their names; the program is stopped only where it says so.", timeline.of);
+        format!("A full cycle of {}. The program runs all the time but in the pause.", timeline.of);
     Some(Picture::new("timeline", "One cycle in time", &subtitle, caption, &desc, |canvas, top| {
         let top = key(canvas, top, &sorts);
         let names =
             timeline.rows.iter().map(|(name, _)| Letter::Plain.width(name)).fold(40.0, f64::max).min(180.0)
                 + 12.0;
+        let width = WIDTH - 2.0 * MARGIN - names - 24.0;
         let frame =
-            Frame { left: MARGIN + names, top, width: WIDTH - 2.0 * MARGIN - names - 24.0, height: 0.0 };
-        let frame =
-            rows(canvas, &timeline, &sorts, frame, (begin, end), "time from the beginning of the cycle, ms");
-        let below = traps_panel(canvas, &timeline, &frame, (begin, end));
-        let Some(part) = around_pause(&timeline, (begin, end)) else { return below };
-        let zoomed = Frame { top: below + 34.0, ..frame };
-        let x = Scale::between(Kind::Linear, 0.0, end - begin).onto(frame.left, frame.right());
-        let (from, to) = (x.at(part.0 - begin), x.at(part.1 - begin).max(x.at(part.0 - begin) + 1.0));
-        for (above, beneath) in [(from, zoomed.left), (to, zoomed.right())] {
-            canvas.rule("axis", (above, below + 2.0), (beneath, zoomed.top));
+            Frame { left: MARGIN + names, top: top + BELOW, width, height: timeline.rows.len() as f64 * ROW };
+        let whole = Axis::new(
+            Scale::between(Kind::Linear, 0.0, end - begin),
+            Unit::Plain,
+            "time from the beginning of the cycle, ms",
+        );
+        whole.draw_above(canvas, &frame);
+        let below = traps_panel(canvas, &timeline, &frame, &whole, begin);
+        let Some(part) = around_pause(&timeline, (begin, end)) else {
+            rows(canvas, &timeline, &sorts, &frame, (begin, end));
+            return below;
+        };
+        let zoomed = Frame { top: below + 36.0, ..frame };
+        let x = whole.across(&frame);
+        for (at, beneath) in [(x.at(part.0 - begin), zoomed.left), (x.at(part.1 - begin), zoomed.right())] {
+            // Not across the name of the traps, which stands above them.
+            let traps = if below > frame.bottom() { TRAPS } else { 0.0 };
+            canvas.rule("axis", (at, below - traps), (at, below));
+            canvas.rule("axis", (at, below), (beneath, zoomed.top));
         }
-        rows(
-            canvas,
-            &timeline,
-            &sorts,
-            zoomed,
-            part,
-            "the same around the pause, ms from the beginning of this part",
-        )
-        .bottom()
-            + BELOW
+        rows(canvas, &timeline, &sorts, &frame, (begin, end));
+        let name = format!("the pause, magnified: ms after {} ms", figure(part.0 - begin));
+        Axis::new(Scale::between(Kind::Linear, 0.0, part.1 - part.0), Unit::Plain, &name)
+            .draw_below(canvas, &zoomed);
+        rows(canvas, &timeline, &sorts, &zoomed, part);
+        zoomed.bottom() + BELOW
     }))
 }
 
@@ -87,7 +93,8 @@ fn sane(timeline: &Timeline) -> Option<Timeline> {
         spans.retain(good);
     }
     timeline.rows.retain(|(_, spans)| !spans.is_empty());
-    timeline.traps.retain(|(at, _)| at.is_finite());
+    let every = timeline.traps_every_ms;
+    timeline.traps.retain(|(at, _)| at.is_finite() && every.is_finite() && every >= 0.0);
     (!timeline.rows.is_empty()).then_some(timeline)
 }
 
@@ -151,19 +158,9 @@ fn key(canvas: &mut Canvas, top: f64, sorts: &[Sort]) -> f64 {
     y + 20.0
 }
 
-/// Draws the spans between two instants, and gives the frame that they are in.
-fn rows(
-    canvas: &mut Canvas,
-    timeline: &Timeline,
-    sorts: &[Sort],
-    frame: Frame,
-    (begin, end): (f64, f64),
-    axis: &str,
-) -> Frame {
-    let frame = Frame { height: timeline.rows.len() as f64 * ROW, ..frame };
-    let scale = Scale::between(Kind::Linear, 0.0, end - begin);
-    Axis::new(scale, Unit::Plain, axis).draw_below(canvas, &frame);
-    let x = scale.onto(frame.left, frame.right());
+/// Draws the spans between two instants.
+fn rows(canvas: &mut Canvas, timeline: &Timeline, sorts: &[Sort], frame: &Frame, (begin, end): (f64, f64)) {
+    let x = Scale::between(Kind::Linear, 0.0, end - begin).onto(frame.left, frame.right());
     for (number, (name, spans)) in timeline.rows.iter().enumerate() {
         let middle = frame.top + (number as f64 + 0.5) * ROW;
         canvas.rule("grid", (frame.left, middle + ROW / 2.0), (frame.right(), middle + ROW / 2.0));
@@ -183,29 +180,29 @@ fn rows(
             canvas.bar(colour, solid, (from.min(frame.right() - width), middle - 10.0), (width, 20.0), &tip);
         }
     }
-    frame
 }
 
-/// Draws the traps below the rows, on the same axis.
-fn traps_panel(canvas: &mut Canvas, timeline: &Timeline, above: &Frame, (begin, end): (f64, f64)) -> f64 {
-    let below = above.bottom() + BELOW;
-    let Some(most) = timeline.traps.iter().map(|trap| trap.1).max().filter(|most| *most > 0) else {
-        return below;
+/// Draws the traps below the rows, on the same axis, and says where they end.
+fn traps_panel(canvas: &mut Canvas, timeline: &Timeline, above: &Frame, time: &Axis, begin: f64) -> f64 {
+    let most = timeline.traps.iter().map(|trap| trap.1).max().filter(|most| *most > 0);
+    let Some(scale) = most.and_then(|most| Scale::around(Kind::Linear, [most as f64])) else {
+        return above.bottom();
     };
-    let frame = Frame { top: below + 26.0, height: TRAPS, ..*above };
-    let Some(scale) = Scale::around(Kind::Linear, [most as f64]) else { return below };
-    let name = format!("traps in each {} ms", figure(timeline.traps_every_ms));
-    Axis::new(scale, Unit::Plain, &name).draw_left(canvas, &frame);
-    let x = Scale::between(Kind::Linear, 0.0, end - begin);
-    Axis::new(x, Unit::Plain, "time from the beginning of the cycle, ms").draw_below(canvas, &frame);
-    let (x, y) = (x.onto(frame.left, frame.right()), scale.onto(frame.bottom(), frame.top));
-    for (at, count) in timeline.traps.iter().filter(|(at, count)| *count > 0 && *at >= begin && *at <= end) {
-        let (from, to) = (x.at(at - begin), x.at((at + timeline.traps_every_ms - begin).min(end - begin)));
-        let top = y.at(*count as f64);
-        let width = (to - from - 0.4).max(1.0);
+    let frame = Frame { top: above.bottom() + 34.0, height: TRAPS, ..*above };
+    let traps = Axis::new(
+        scale,
+        Unit::Plain,
+        &format!("traps in each {} ms", Unit::Plain.tick(timeline.traps_every_ms)),
+    );
+    traps.draw_left(canvas, &frame);
+    canvas.rule("axis", (frame.left, frame.bottom()), (frame.right(), frame.bottom()));
+    let (x, y) = (time.across(&frame), traps.upward(&frame));
+    for (at, count) in timeline.traps.iter().filter(|(_, count)| *count > 0) {
+        let (from, to) = (x.at(at - begin), x.at(at + timeline.traps_every_ms - begin));
+        let (top, width) = (y.at(*count as f64), (to - from - 0.4).max(1.0));
         canvas.bar("blue", true, (from, top), (width, frame.bottom() - top), &format!("{count} traps"));
     }
-    frame.bottom() + BELOW
+    frame.bottom()
 }
 
 /// What lies around the pause: half as much before it as it is long, and as much after it; nothing if that is most of the cycle.

@@ -35,7 +35,7 @@ pub(crate) fn curves(results: &Results, palette: &Palette) -> Option<Picture> {
         .iter()
         .flat_map(|(_, series)| series)
         .flat_map(|series| series.points.iter().map(|point| point.x));
-    let x = Axis::new(Scale::around(Kind::Log, across)?, Unit::Plain, "window, ms (log scale)");
+    let x = Axis::new(Scale::close(across)?, Unit::Plain, "window, ms (log scale)");
     let y = Axis::new(Scale::between(Kind::Linear, 0.0, 1.0), Unit::Share, "least share left to the program");
     let desc: Vec<String> = plots.iter().map(|(title, series)| told(title, series)).collect();
     let panels: Vec<Panel> = plots
