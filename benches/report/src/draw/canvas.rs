@@ -177,7 +177,7 @@ pub(crate) fn sound(text: &str) -> String {
     text.chars()
         .map(
             |letter| {
-                if letter.is_control() || letter >= '\u{fffe}' && letter <= '\u{ffff}' { ' ' } else { letter }
+                if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') { ' ' } else { letter }
             },
         )
         .collect()

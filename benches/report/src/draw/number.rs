@@ -17,7 +17,7 @@ impl Unit {
     /// A tick of an axis: a round number, as short as it is.
     pub(crate) fn tick(self, value: f64) -> String {
         match self {
-            Self::Plain => shortest(value, 9),
+            Self::Plain => shortest(value, 12),
             Self::Mib => mib(value, |amount| shortest(amount, 3)),
             Self::Times => format!("{}×", shortest(value, 9)),
             Self::Share => format!("{}%", shortest(value * 100.0, 6)),

@@ -5,6 +5,10 @@
 use palimpsest_report::results::{Part, Results, Run, Span, Timeline};
 use std::collections::BTreeMap;
 
+mod odd;
+
+pub use odd::odd;
+
 /// Peers, how long they take beside malloc, their pause with 64 MiB of live heap in milliseconds, and by what it grows with the heap.
 pub const PEERS: [(&str, f64, f64, f64); 14] = [
     ("palimpsest", 1.06, 0.21, 0.04),
@@ -214,91 +218,20 @@ fn timeline(chance: &mut Chance) -> Timeline {
                     span("arm round 2", 24.0, 29.5),
                     span("arm round 3", 29.5, 31.1),
                     span("stop", 31.20, 31.24),
-                    span("arm the rest", 31.24, 31.31),
+                    span("arm", 31.24, 31.31),
                     span("fork", 31.31, 31.49),
                     span("wake", 31.49, 31.52),
-                    span("sweep", 436.0, 458.0),
+                    span("finish", 435.0, 436.2),
+                    span("sweep", 436.2, 458.0),
                 ],
             ),
             ("worker".into(), vec![span("marking", 31.6, 435.0)]),
         ],
-        traps: (0..92)
+        traps: (0..916)
             .map(|at| {
-                (f64::from(at) * 5.0, (chance.about(900.0, 0.5) * (-f64::from(at) / 30.0).exp()) as u64)
+                (f64::from(at) / 2.0, (chance.about(90.0, 0.5) * (-f64::from(at) / 300.0).exp()) as u64)
             })
             .collect(),
-        traps_every_ms: 5.0,
+        traps_every_ms: 0.5,
     }
-}
-
-/// Reports with nearly nothing in them, and what is odd about each.
-pub fn odd() -> Vec<(&'static str, Results)> {
-    let with = |runs: Vec<Run>| Results { runs, ..Results::default() };
-    let one = |part| run(part, "palimpsest", "graph", "512");
-    let all_parts = [Part::Programs, Part::LiveHeap, Part::MutationRate, Part::Threads, Part::Lox];
-    let broken = |value: f64| {
-        let parts = all_parts.map(|part| Run {
-            x: value,
-            wall_s: value,
-            cpu_s: value,
-            rss_mib: value,
-            pauses_ms: vec![(value, 1.0), (1.0, value)],
-            latency_ms: [("p50".to_owned(), value), ("max".to_owned(), 1.0)].into(),
-            ..one(part)
-        });
-        let memory = Run { pss_mib: Some(value), ..one(Part::Programs) };
-        let timeline = Timeline {
-            of: "graph".into(),
-            rows: vec![("program".into(), vec![Span { name: "pause".into(), from_ms: value, to_ms: 1.0 }])],
-            traps: vec![(value, 1)],
-            traps_every_ms: value,
-        };
-        Results {
-            runs: parts.into_iter().chain([memory]).collect(),
-            timeline: Some(timeline),
-            ..Results::default()
-        }
-    };
-    let name =
-        "a peer with a name <that> is \"much\" longer than any column & any legend has room for, \u{7}";
-    let long =
-        all_parts.into_iter().flat_map(|part| (0..40).map(move |peer| (part, peer))).map(|(part, peer)| {
-            Run {
-                x: f64::from(peer % 5 + 1),
-                pauses_ms: vec![(1.0, f64::from(peer)), (5.0, 0.5)],
-                latency_ms: [
-                    ("p50".to_owned(), 0.1),
-                    ("p99".to_owned(), f64::from(peer)),
-                    ("max".to_owned(), 9.0),
-                ]
-                .into(),
-                ..run(part, &format!("{peer} {name}"), name, name)
-            }
-        });
-    let zero = all_parts.map(|part| Run {
-        wall_s: 0.0,
-        cpu_s: 0.0,
-        pauses_ms: vec![(0.0, 0.0), (0.0, 0.0)],
-        latency_ms: [("p50".to_owned(), 0.0), ("max".to_owned(), 0.0)].into(),
-        ..one(part)
-    });
-    let huge = all_parts.map(|part| Run {
-        x: 1e12,
-        wall_s: 1e12,
-        cpu_s: 1e-12,
-        pauses_ms: vec![(0.0, 1e12), (1.0, 1e-12)],
-        ..one(part)
-    });
-    vec![
-        ("nothing", Results::default()),
-        ("one run", with(vec![one(Part::Programs)])),
-        ("one of each part", with(all_parts.map(one).to_vec())),
-        ("zeros", with(zero.to_vec())),
-        ("extremes", with(huge.to_vec())),
-        ("not numbers", broken(f64::NAN)),
-        ("infinities", broken(f64::INFINITY)),
-        ("less than nothing", broken(-1.0)),
-        ("many peers with long names", with(long.collect())),
-        ("an empty timeline", Results { timeline: Some(Timeline::default()), ..Results::default() }),
-    ]
 }

@@ -55,7 +55,7 @@ pub(crate) fn page(results: &Results) -> Result<String, Error> {
                     @if !folded.is_empty() {
                         section id="histograms" {
                             h2 { "Pauses, one by one" }
-                            details { summary { "Histograms of the pauses in " (folded.len()) " workloads" } @for figure in &folded { (figure) } }
+                            details { summary { "Histograms of the pauses in " (many(folded.len(), "workload")) } @for figure in &folded { (figure) } }
                         }
                     }
                     @if !tables.is_empty() {
@@ -100,17 +100,19 @@ fn summary(results: &Results) -> String {
     } else {
         String::new()
     };
-    let (runs, wall) = (results.runs.len(), figure(wall / 60.0));
-    format!("{runs} runs of {} peers in up to {rounds} rounds, {wall} minutes of work{noise}.", peers.len())
+    let (runs, peers, rounds) =
+        (many(results.runs.len(), "run"), many(peers.len(), "peer"), many(rounds as usize, "round"));
+    format!("{runs} of {peers} in {rounds} at most, {} minutes of work{noise}.", figure(wall / 60.0))
+}
+
+fn many(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn circumstances(results: &Results) -> Markup {
+    let date = if results.date.is_empty() { String::new() } else { format!("{} UTC", results.date) };
     let commit = if results.commit.is_empty() { "not known" } else { &results.commit };
-    let when = [
-        ("date", format!("{} UTC", results.date)),
-        ("commit", commit.to_owned()),
-        ("command", results.command.clone()),
-    ];
+    let when = [("date", date), ("commit", commit.to_owned()), ("command", results.command.clone())];
     let list = |pairs: &[(String, String)]| {
         html! { dl { @for (name, value) in pairs { dt { (name) } dd { (value) } } } }
     };

@@ -13,11 +13,14 @@ pub(super) const HOW_TO_READ: &str = "Medians of the rounds. ± is the range of 
 /// What stands for a figure that there is none of.
 const NONE: &str = "–";
 
+/// What a column shows of a peer.
+type Cell<'a> = Box<dyn Fn(&Group<'_>) -> Option<String> + 'a>;
+
 /// A column: its name, what it means for who points at it, and its cell for a peer.
 struct Column<'a> {
     name: &'a str,
     means: &'a str,
-    cell: Box<dyn Fn(&Group<'_>) -> Option<String> + 'a>,
+    cell: Cell<'a>,
 }
 
 /// A table for each workload of each part.

@@ -12,24 +12,37 @@ use crate::draw::scale::{Kind, Scale};
 use crate::measure::{Table, tables};
 use crate::results::{Part, Results};
 
+/// The latencies of a peer: shares of operations, ascending, each with its latency; 1 for the longest.
+struct Curve {
+    peer: String,
+    points: Vec<(f64, f64)>,
+}
+
+/// The curves of a workload.
+struct Plot {
+    title: String,
+    curves: Vec<Curve>,
+}
+
 /// What stands before the names of latencies of the service alone.
 const SERVICE: &str = "service ";
 
 /// Latency percentiles of all workloads that time their operations.
 pub(crate) fn percentiles(results: &Results, palette: &Palette) -> Option<Picture> {
     let tables = tables(results, Part::Programs);
-    let mut plots: Vec<(String, Vec<(String, Vec<(f64, f64)>)>)> = Vec::new();
+    let mut plots: Vec<Plot> = Vec::new();
     for table in &tables {
         let name = table.name();
         let service = curves(table, palette, SERVICE);
         // What is most important first: a title that is too long loses its end.
         let metered = format!("{} from arrival: {}", table.workload, table.params);
         let title = if service.is_empty() { name } else { metered };
-        plots.push((title, curves(table, palette, "")));
-        plots.push((format!("{} service alone: {}", table.workload, table.params), service));
+        plots.push(Plot { title, curves: curves(table, palette, "") });
+        let title = format!("{} service alone: {}", table.workload, table.params);
+        plots.push(Plot { title, curves: service });
     }
-    plots.retain(|(_, curves)| !curves.is_empty());
-    let points = || plots.iter().flat_map(|(_, curves)| curves).flat_map(|(_, points)| points);
+    plots.retain(|plot| !plot.curves.is_empty());
+    let points = || plots.iter().flat_map(|plot| &plot.curves).flat_map(|curve| &curve.points);
     // The greatest stands one nine beyond the last percentile: where on such an axis it belongs depends on the number of operations.
     let last = points().map(|point| point.0).filter(|share| *share < 1.0).fold(0.5, f64::max);
     let end = 1.0 - (1.0 - last) / 10.0;
@@ -41,8 +54,8 @@ pub(crate) fn percentiles(results: &Results, palette: &Palette) -> Option<Pictur
         Unit::Plain,
         "latency, ms (log scale)",
     );
-    let panel = |(title, curves): &(String, Vec<(String, Vec<(f64, f64)>)>)| {
-        let series = curves.iter().map(|(peer, points)| {
+    let panel = |plot: &Plot| {
+        let series = plot.curves.iter().map(|Curve { peer, points }| {
             let points = points.iter().map(|(share, latency)| {
                 let which = if *share < 1.0 { Unit::Share.tick(*share) } else { "longest".to_owned() };
                 Point {
@@ -54,7 +67,7 @@ pub(crate) fn percentiles(results: &Results, palette: &Palette) -> Option<Pictur
             });
             Series { name: peer.clone(), look: palette.look(peer), points: points.collect(), marks: 1 }
         });
-        Panel { title: title.clone(), x: x.clone(), y: y.clone(), series: series.collect() }
+        Panel { title: plot.title.clone(), x: x.clone(), y: y.clone(), series: series.collect() }
     };
     let panels: Vec<Panel> = plots.iter().map(panel).collect();
     let caption = "Read a curve from the left: half of all operations are faster than its first mark, 99.9% are faster than the mark over \
@@ -68,8 +81,8 @@ pub(crate) fn percentiles(results: &Results, palette: &Palette) -> Option<Pictur
     }))
 }
 
-/// For each peer its shares of operations, ascending, and their latencies; 1 for the longest.
-fn curves(table: &Table<'_>, palette: &Palette, before: &str) -> Vec<(String, Vec<(f64, f64)>)> {
+/// A curve for each peer that has latencies whose names begin so.
+fn curves(table: &Table<'_>, palette: &Palette, before: &str) -> Vec<Curve> {
     let curve = |peer: &str| {
         let group = table.of(peer)?;
         let mut names: Vec<&str> =
@@ -79,7 +92,7 @@ fn curves(table: &Table<'_>, palette: &Palette, before: &str) -> Vec<(String, Ve
         let point = |name: &&str| Some((share(name.strip_prefix(before)?)?, group.latency(name)?));
         let mut points: Vec<(f64, f64)> = names.iter().filter_map(point).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        (!points.is_empty()).then(|| (peer.to_owned(), points))
+        (!points.is_empty()).then(|| Curve { peer: peer.to_owned(), points })
     };
     palette.peers().into_iter().filter_map(curve).collect()
 }
@@ -93,13 +106,13 @@ fn share(name: &str) -> Option<f64> {
     (0.0..100.0).contains(&percent).then_some(percent / 100.0)
 }
 
-fn told(plots: &[(String, Vec<(String, Vec<(f64, f64)>)>)]) -> String {
-    let curve = |(peer, points): &(String, Vec<(f64, f64)>)| {
-        let (first, last) = (points.first()?, points.last()?);
-        Some(format!("{peer} from {} to {} ms", figure(first.1), figure(last.1)))
+fn told(plots: &[Plot]) -> String {
+    let curve = |curve: &Curve| {
+        let (first, last) = (curve.points.first()?, curve.points.last()?);
+        Some(format!("{} from {} to {} ms", curve.peer, figure(first.1), figure(last.1)))
     };
-    let plot = |(title, curves): &(String, Vec<(String, Vec<(f64, f64)>)>)| {
-        format!("{title}: {}.", curves.iter().filter_map(curve).collect::<Vec<_>>().join(", "))
+    let plot = |plot: &Plot| {
+        format!("{}: {}.", plot.title, plot.curves.iter().filter_map(curve).collect::<Vec<_>>().join(", "))
     };
     plots.iter().map(plot).collect::<Vec<_>>().join(" ")
 }

@@ -184,25 +184,31 @@ fn rows(canvas: &mut Canvas, timeline: &Timeline, sorts: &[Sort], frame: &Frame,
 
 /// Draws the traps below the rows, on the same axis, and says where they end.
 fn traps_panel(canvas: &mut Canvas, timeline: &Timeline, above: &Frame, time: &Axis, begin: f64) -> f64 {
-    let most = timeline.traps.iter().map(|trap| trap.1).max().filter(|most| *most > 0);
+    let frame = Frame { top: above.bottom() + 34.0, height: TRAPS, ..*above };
+    let x = time.across(&frame);
+    let narrowest = x.at(begin + timeline.traps_every_ms) - x.at(begin);
+    let (every, traps) = gathered(timeline, (3.0 / narrowest.max(0.01)).ceil().max(1.0) as usize);
+    let most = traps.iter().map(|trap| trap.1).max().filter(|most| *most > 0);
     let Some(scale) = most.and_then(|most| Scale::around(Kind::Linear, [most as f64])) else {
         return above.bottom();
     };
-    let frame = Frame { top: above.bottom() + 34.0, height: TRAPS, ..*above };
-    let traps = Axis::new(
-        scale,
-        Unit::Plain,
-        &format!("traps in each {} ms", Unit::Plain.tick(timeline.traps_every_ms)),
-    );
-    traps.draw_left(canvas, &frame);
+    let axis = Axis::new(scale, Unit::Plain, &format!("traps in each {} ms", Unit::Plain.tick(every)));
+    axis.draw_left(canvas, &frame);
     canvas.rule("axis", (frame.left, frame.bottom()), (frame.right(), frame.bottom()));
-    let (x, y) = (time.across(&frame), traps.upward(&frame));
-    for (at, count) in timeline.traps.iter().filter(|(_, count)| *count > 0) {
-        let (from, to) = (x.at(at - begin), x.at(at + timeline.traps_every_ms - begin));
-        let (top, width) = (y.at(*count as f64), (to - from - 0.4).max(1.0));
+    let y = axis.upward(&frame);
+    for (at, count) in traps.into_iter().filter(|(_, count)| *count > 0) {
+        let (from, to) = (x.at(at - begin), x.at(at + every - begin));
+        let (top, width) = (y.at(count as f64), (to - from - 0.4).max(1.0));
         canvas.bar("blue", true, (from, top), (width, frame.bottom() - top), &format!("{count} traps"));
     }
     frame.bottom()
+}
+
+/// The traps of so many intervals together, since a bar has to be seen: the length of these, and where each begins.
+fn gathered(timeline: &Timeline, together: usize) -> (f64, Vec<(f64, u64)>) {
+    let sum = |part: &[(f64, u64)]| (part[0].0, part.iter().map(|trap| trap.1).sum());
+    let every = timeline.traps_every_ms * together as f64;
+    (every, timeline.traps.chunks(together).map(sum).collect())
 }
 
 /// What lies around the pause: half as much before it as it is long, and as much after it; nothing if that is most of the cycle.
@@ -216,4 +222,32 @@ fn around_pause(timeline: &Timeline, (begin, end): (f64, f64)) -> Option<(f64, f
     let length = to - from;
     let part = ((from - length * 0.5).max(begin), (to + length * 0.5).min(end));
     (length > 0.0 && part.1 - part.0 < (end - begin) * 0.6).then_some(part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_trap_is_lost_where_intervals_are_gathered() {
+        let traps = vec![(0.0, 1), (0.5, 2), (1.0, 3), (1.5, 4), (2.0, 5)];
+        let timeline = Timeline { traps, traps_every_ms: 0.5, ..Timeline::default() };
+        assert_eq!(gathered(&timeline, 2), (1.0, vec![(0.0, 3), (1.0, 7), (2.0, 5)]));
+        assert_eq!(gathered(&timeline, 1).1, timeline.traps);
+    }
+
+    #[test]
+    fn rounds_are_of_one_kind() {
+        assert_eq!(["arm round 1", "arm round 12", "arm"].map(word), ["arm round", "arm round", "arm"]);
+    }
+
+    #[test]
+    fn the_part_is_around_the_pause_and_within_the_cycle() {
+        let span = |name: &str, from_ms: f64, to_ms: f64| Span { name: name.into(), from_ms, to_ms };
+        let spans = vec![span("pause", 10.0, 12.0), span("marking", 12.0, 90.0)];
+        let timeline = Timeline { rows: vec![("program".into(), spans)], ..Timeline::default() };
+        assert_eq!(around_pause(&timeline, (0.0, 100.0)), Some((9.0, 13.0)));
+        assert_eq!(around_pause(&timeline, (9.5, 100.0)), Some((9.5, 13.0)));
+        assert_eq!(around_pause(&timeline, (9.0, 14.0)), None, "that is all there is");
+    }
 }
