@@ -119,7 +119,7 @@ fn a_full_report_is_legible() {
 
 #[test]
 fn odd_reports_are_legible() {
-    for (what, results) in support::odd() {
+    for (what, results) in support::odd::all() {
         check(what, &results);
     }
 }

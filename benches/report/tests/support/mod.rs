@@ -5,9 +5,7 @@
 use palimpsest_report::results::{Part, Results, Run, Span, Timeline};
 use std::collections::BTreeMap;
 
-mod odd;
-
-pub use odd::odd;
+pub mod odd;
 
 /// Peers, how long they take beside malloc, their pause with 64 MiB of live heap in milliseconds, and by what it grows with the heap.
 pub const PEERS: [(&str, f64, f64, f64); 14] = [

@@ -3,8 +3,8 @@
 use super::run;
 use palimpsest_report::results::{Part, Results, Run, Span, Timeline};
 
-/// Reports with nearly nothing in them, and what is odd about each.
-pub fn odd() -> Vec<(&'static str, Results)> {
+/// All of them, and what is odd about each.
+pub fn all() -> Vec<(&'static str, Results)> {
     let with = |runs: Vec<Run>| Results { runs, ..Results::default() };
     let one = |part| run(part, "palimpsest", "graph", "512");
     let all_parts = [Part::Programs, Part::LiveHeap, Part::MutationRate, Part::Threads, Part::Lox];
