@@ -13,14 +13,14 @@ use maud::{Markup, html};
 pub(crate) const STYLE: &str = "\
 .chart{color:#1b1f24;background:#fff}\
 .chart text{font-family:system-ui,'Helvetica Neue',Arial,sans-serif;fill:#1b1f24}\
-.chart .paper{fill:#fff}.chart .faint{fill:#4d5661}\
+.chart .paper{fill:#fff}.chart .faint{fill:#4d5661}.chart .on{fill:#111}\
 .chart .grid{stroke:#d9dee4}.chart .axis{stroke:#6b7682}.chart .band{fill:#f1f3f5}\
-.ink{color:#1b1f24}.orange{color:#e69f00}.sky{color:#56b4e9}.green{color:#009e73}.yellow{color:#c9b400}\
-.blue{color:#0072b2}.vermillion{color:#d55e00}.purple{color:#cc79a7}.grey{color:#858c94}.pale{color:#c8ced6}\
+.ink{color:#1b1f24}.orange{color:#e69f00}.sky{color:#56b4e9}.green{color:#009e73}\
+.blue{color:#0072b2}.vermillion{color:#d55e00}.purple{color:#cc79a7}.grey{color:#666d75}.pale{color:#c8ced6}\
 @media(prefers-color-scheme:dark){\
-.chart{color:#e8eaed;background:#15181c}.chart text{fill:#e8eaed}.chart .paper{fill:#15181c}.chart .faint{fill:#aab2bb}\
+.chart{color:#e8eaed;background:#15181c}.chart text{fill:#e8eaed}.chart .paper{fill:#15181c}.chart .faint{fill:#aab2bb}.chart .on{fill:#111}\
 .chart .grid{stroke:#333a42}.chart .axis{stroke:#8c96a1}.chart .band{fill:#1e2329}\
-.ink{color:#e8eaed}.pale{color:#454d57}.sky{color:#7fcdf5}.green{color:#1fb98c}.yellow{color:#f0e442}.blue{color:#3c8fd6}.vermillion{color:#f07b26}}";
+.ink{color:#e8eaed}.pale{color:#454d57}.sky{color:#7fcdf5}.green{color:#1fb98c}.grey{color:#737a82}.blue{color:#3c8fd6}.vermillion{color:#f07b26}}";
 
 /// Which end of a text is at its place.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -71,6 +71,11 @@ impl Canvas {
     /// A text that does not want to be read first.
     pub(crate) fn faint(&mut self, at: (f64, f64), anchor: Anchor, letter: Letter, text: &str) {
         self.written(at, anchor, letter, "faint", text);
+    }
+
+    /// A text on something that is filled by a colour: dark in both schemes.
+    pub(crate) fn on_colour(&mut self, at: (f64, f64), anchor: Anchor, letter: Letter, text: &str) {
+        self.written(at, anchor, letter, "on", text);
     }
 
     fn written(&mut self, (x, y): (f64, f64), anchor: Anchor, letter: Letter, class: &str, text: &str) {

@@ -1,7 +1,7 @@
 //! Who is drawn how: one colour, mark and dash for each peer, the same in all pictures.
 //!
-//! The colours are those of Okabe and Ito, which people with any of the common forms of colour blindness tell apart. There are fewer
-//! of them than peers. So the colour says the family (how it collects), and the mark and the dash say which one of it: nobody has to
+//! The colours are those of Okabe and Ito, which people with any of the common forms of colour blindness tell apart, but for yellow,
+//! which nobody sees on white, and with a grey; a test simulates how they are seen. There are fewer of them than peers. So the colour says the family (how it collects), and the mark and the dash say which one of it: nobody has to
 //! rely on the colour alone. Our own default is the boldest line.
 
 use super::canvas::Canvas;
@@ -137,7 +137,7 @@ pub(crate) struct Palette {
 impl Palette {
     /// The looks of those who ran. Who is not known gets a look that nobody else has, in the order of the names.
     pub(crate) fn of(results: &Results) -> Self {
-        let colours = ["yellow", "purple", "ink", "blue", "green", "grey", "sky", "orange"];
+        let colours = ["purple", "ink", "blue", "green", "grey", "sky", "orange"];
         let others = [("", true), (DASHED, false), (BOTH, true), (DOTTED, false)];
         let spare = others
             .iter()

@@ -116,9 +116,9 @@ fn sorts(timeline: &Timeline) -> Vec<Sort> {
         ("fork", "orange"),
         ("mark", "green"),
         ("sweep", "purple"),
-        ("wake", "yellow"),
+        ("wake", "grey"),
     ];
-    let others = ["blue", "grey", "ink"];
+    let others = ["blue", "ink"];
     let mut strange = 0;
     let sort = |word: String| {
         let colour = known.iter().find(|(known, _)| word.starts_with(known)).map(|(_, colour)| *colour);
@@ -177,7 +177,13 @@ fn rows(canvas: &mut Canvas, timeline: &Timeline, sorts: &[Sort], frame: &Frame,
             // What is too short to be seen is there all the same.
             let width = (to - from).max(1.6);
             let tip = format!("{}: {} ms", span.name, figure(span.to_ms - span.from_ms));
-            canvas.bar(colour, solid, (from.min(frame.right() - width), middle - 10.0), (width, 20.0), &tip);
+            let left = from.min(frame.right() - width);
+            canvas.bar(colour, solid, (left, middle - 10.0), (width, 20.0), &tip);
+            if Letter::Small.width(&span.name) + 8.0 <= width {
+                let at = (left + width / 2.0, middle);
+                let write = if solid { Canvas::on_colour } else { Canvas::text };
+                write(canvas, at, Anchor::Middle, Letter::Small, &span.name);
+            }
         }
     }
 }
