@@ -76,7 +76,7 @@ fn measure(arguments: &Arguments) -> Result<(Results, Ending), Box<dyn Error>> {
     let root = programs::root();
     let mut results = Results {
         date: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M").to_string(),
-        command: std::env::args().map(|word| own_name(&word)).collect::<Vec<_>>().join(" "),
+        command: command_line(),
         commit: versions::commit(&root),
         machine: machine::describe(),
         versions: versions::versions(&root),
@@ -171,11 +171,9 @@ fn filtered(mut sets: Vec<Set>, arguments: &Arguments) -> Result<Vec<Set>, Strin
     Ok(sets)
 }
 
-/// A word of the command line: of a path, its name only. Where the report lies is nobody's business.
-fn own_name(word: &str) -> String {
-    if word.starts_with('/') {
-        word.rsplit('/').next().unwrap_or_default().to_owned()
-    } else {
-        word.to_owned()
-    }
+/// The command line without directories outside: where the report lies, and where it goes, is nobody's business.
+fn command_line() -> String {
+    let name = |word: &str| word.rsplit('/').next().unwrap_or_default().to_owned();
+    let words = std::env::args().skip(1).map(|word| if word.starts_with('/') { name(&word) } else { word });
+    ["report".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }

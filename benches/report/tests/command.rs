@@ -138,6 +138,18 @@ fn memory_is_that_of_all_processes_and_gives_no_times() {
 }
 
 #[test]
+fn a_worker_that_outlives_its_program_is_a_part_of_its_processor_time() {
+    let stage = Stage::new("orphan");
+    stage.program("peer-malloc", "while :; do :; done & sleep 1");
+    assert_eq!(
+        code(&stage.report(&["--part", "programs", "--only", "graph", "--rounds", "1", "--peer", "malloc"])),
+        Some(0)
+    );
+    let runs = stage.results().runs;
+    assert!(runs[0].cpu_s > 0.1, "what it left behind had a second, and counts as {} s", runs[0].cpu_s);
+}
+
+#[test]
 fn a_timeline_is_taken_down() {
     let stage = Stage::new("timeline");
     assert_eq!(code(&stage.report(&["--part", "timeline", "--quick"])), Some(0));

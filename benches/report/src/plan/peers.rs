@@ -13,6 +13,8 @@ pub struct Peer {
     pub environment: Vec<(String, String)>,
     /// Whether it never frees anything.
     pub keeps_all: bool,
+    /// Whether the kernel may copy all of its heap.
+    pub copies: bool,
 }
 
 impl Peer {
@@ -24,7 +26,8 @@ impl Peer {
     /// Ours, on a rung.
     pub fn rung(program: &str, rung: &str) -> Self {
         let arguments = vec!["--rung".into(), rung.into()];
-        Self { arguments, ..Self::program(&format!("palimpsest {rung}"), program) }
+        let copies = rung.starts_with("forkcow");
+        Self { arguments, copies, ..Self::program(&format!("palimpsest {rung}"), program) }
     }
 
     /// A program that is given nothing but the workload.
@@ -35,6 +38,7 @@ impl Peer {
             arguments: Vec::new(),
             environment: Vec::new(),
             keeps_all: false,
+            copies: false,
         }
     }
 

@@ -198,7 +198,7 @@ impl<'a> Runner<'a> {
         let memory = turn == Turn::Memory;
         let outcome = program
             .run(self.settings.limit, memory, self.stop)
-            .map_err(|error| Trouble::Failed(format!("{}: {error}", program.path.display())))?;
+            .map_err(|error| Trouble::Failed(format!("{}: {error}", peer.program)))?;
         let noisy = watch.was_noisy(outcome.cpu_s);
         self.quiet = !noisy;
         succeeded(&outcome, self.settings.limit)?;

@@ -10,7 +10,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, kill_process_group, pidfd_open,
-    set_child_subreaper, waitid,
+    set_child_subreaper, set_parent_process_death_signal, waitid,
 };
 use std::ffi::OsString;
 use std::fs::File;
@@ -108,6 +108,11 @@ impl Program {
             .stdout(stdout.try_clone()?)
             .stderr(stderr.try_clone()?)
             .process_group(0);
+        // SAFETY: one system call, which allocates nothing and takes no lock.
+        unsafe {
+            // A report that is killed leaves nothing running, since nobody would end what hangs then.
+            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        }
         let start = Instant::now();
         let child = command.spawn()?;
         let group = Group(Pid::from_child(&child));
