@@ -8,13 +8,20 @@
 //! * `leaf`: the same without references, so in the space where no page is armed.
 //! * `zeroed`: cleared by the allocator, size and kind known at run time only, as in an interpreter.
 //!
+//! The floors, for each of these sizes:
+//!
+//! * `bump`: the next bytes of one buffer, which is used again from the start when it is full; written like `typed`.
+//! * `malloc`, `mimalloc`: an object that is written and freed at once: their best case, the same few addresses over and over.
+//!
 //! The difference between `typed` and `leaf` is mostly what arming pages costs, and opening them again in recycled blocks.
 
+use std::alloc::{GlobalAlloc, Layout as Shape, System};
 use std::hint::black_box;
 use std::ptr;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use mimalloc::MiMalloc;
 use palimpsest::{Heap, Kind, Layout, PlainPointers, StackScan};
 
 #[path = "support/objects.rs"]
@@ -22,6 +29,9 @@ mod objects;
 use objects::Mutator;
 
 const LIMIT: usize = 256 << 20;
+
+/// What the bump allocator goes round in: about as much as is allocated between two cycles.
+const BUFFER: usize = 16 << 20;
 
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -57,7 +67,45 @@ fn alloc(criterion: &mut Criterion) {
             bencher.iter(|| mutator.alloc(black_box(kind), black_box(bytes)).expect("nothing is kept"));
         });
     }
+    floors::<2>(&mut group);
+    floors::<8>(&mut group);
+    floors::<32>(&mut group);
+    floors::<128>(&mut group);
     group.finish();
+}
+
+/// The least that makes an object of so many words and writes it.
+fn floors<const WORDS: usize>(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let bytes = WORDS * 8;
+    group.throughput(Throughput::ElementsAndBytes { elements: 1, bytes: bytes as u64 });
+    let mut buffer = vec![[0u64; WORDS]; BUFFER / bytes];
+    let (mut next, end) = (0, buffer.len());
+    group.bench_function(BenchmarkId::new("bump", bytes), |bencher| {
+        bencher.iter(|| {
+            next = if next + 1 < end { next + 1 } else { 0 };
+            buffer[next] = [1; WORDS];
+            buffer[next].as_ptr()
+        });
+    });
+    group.bench_function(BenchmarkId::new("malloc", bytes), |bencher| {
+        bencher.iter(|| made_and_freed::<WORDS>(&System));
+    });
+    group.bench_function(BenchmarkId::new("mimalloc", bytes), |bencher| {
+        bencher.iter(|| made_and_freed::<WORDS>(&MiMalloc));
+    });
+}
+
+/// One object of an allocator's.
+#[inline(always)]
+fn made_and_freed<const WORDS: usize>(allocator: &impl GlobalAlloc) {
+    let shape = Shape::new::<[u64; WORDS]>();
+    // SAFETY: not of no size; what is not null has room for the words, and is freed once, as what it was made as.
+    unsafe {
+        let place = black_box(allocator.alloc(shape)).cast::<[u64; WORDS]>();
+        assert!(!place.is_null(), "there is memory");
+        place.write([1; WORDS]);
+        allocator.dealloc(black_box(place).cast(), shape);
+    }
 }
 
 /// Objects that hold `value`.

@@ -1,7 +1,8 @@
 //! What it costs to stop the world, by how many threads there are and what they do: the time from the request to stop until
 //! all have stopped ([`CycleRecord::stop_ms`](palimpsest::CycleRecord::stop_ms)). Prints one table in Markdown.
 //!
-//! * `polling`: each thread does nothing but poll. The floor: a store by the collector, a load and a store by each thread.
+//! * `floor`: threads that do nothing but look at one word, and count themselves when it says so (`support/sides/floor`).
+//! * `polling`: each thread does nothing but poll.
 //! * `allocating`: each allocates small objects and keeps none, so that polls are as far apart as in a program.
 //! * `blocking`: each waits in the kernel, in a blocking region, and counts as stopped already.
 //!
@@ -13,6 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use palimpsest::{Heap, Kind, PlainPointers, StackScan};
+
+#[path = "support/sides/mod.rs"]
+mod sides;
+use sides::floor::gathering::Gathering;
 
 const THREADS: [usize; 5] = [1, 2, 4, 8, 16];
 
@@ -41,15 +46,37 @@ fn main() {
     println!(
         "Microseconds until all threads had stopped, median (longest) of {cycles} cycles; {processors} processors.\n"
     );
-    println!("| threads | polling | allocating | blocking |\n| ---: | ---: | ---: | ---: |");
+    println!("| threads | floor | polling | allocating | blocking |\n| ---: | ---: | ---: | ---: | ---: |");
     for threads in THREADS {
+        eprintln!("handshake: {threads} threads, floor");
+        let floor = cell(&measure_floor(threads, cycles));
         let cells = ALL.map(|(name, doing)| {
             eprintln!("handshake: {threads} threads {name}");
-            let stops = measure(threads, doing, cycles);
-            format!("{:.1} ({:.0})", stops[stops.len() / 2], stops[stops.len() - 1])
+            cell(&measure(threads, doing, cycles))
         });
-        println!("| {threads} | {} |", cells.join(" | "));
+        println!("| {threads} | {floor} | {} |", cells.join(" | "));
     }
+}
+
+/// Median and longest of what is in order.
+fn cell(stops: &[f64]) -> String {
+    format!("{:.1} ({:.0})", stops[stops.len() / 2], stops[stops.len() - 1])
+}
+
+/// How long it takes to stop these threads if they do nothing else, in microseconds, in order.
+fn measure_floor(threads: usize, cycles: usize) -> Vec<f64> {
+    let gathering = Gathering::default();
+    let mut stops: Vec<f64> = std::thread::scope(|s| {
+        for _ in 0..threads {
+            s.spawn(|| gathering.run());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+        let stops = (0..cycles).map(|_| gathering.stop(threads as u32).as_secs_f64() * 1e6).collect();
+        gathering.end();
+        stops
+    });
+    stops.sort_by(f64::total_cmp);
+    stops
 }
 
 /// How long each of so many cycles took to stop these threads, in microseconds, in order.

@@ -5,14 +5,17 @@
 //! * `array`: one array of 16-byte leaf objects, which are marked but not read.
 //! * `graph`: 64-byte nodes with four edges to anywhere. Nearly every edge misses the caches and the TLB.
 //!
+//! The floor is the program's own walk over the same objects: depth first, with a stack and one byte for each 16 of memory that says
+//! which were met, and nothing else. It walks the live heap by itself; a worker starts up first, and looks for what was written.
+//!
 //! About a million objects each. The time is the cycle's, from the snapshot until marking was complete; nothing is written
 //! meanwhile, so there is no pre-image to look for.
 
 use std::ptr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use palimpsest::{Address, Handle, Heap, Kind, Layout, PlainPointers, StackScan};
+use palimpsest::{Address, GRANULE, Handle, Heap, Kind, Layout, PlainPointers, StackScan};
 
 #[path = "support/objects.rs"]
 mod objects;
@@ -25,13 +28,21 @@ const LIMIT: usize = 512 << 20;
 /// Makes a shape and keeps it.
 type Build = fn(&mut Mutator) -> Handle;
 
+/// How many words of an object, from its start, are references; of the shape's root and of all others.
+type References = [usize; 2];
+
 fn mark(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("mark");
     group.sample_size(10).sampling_mode(SamplingMode::Flat);
     group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_secs(2));
     group.throughput(Throughput::Elements(OBJECTS as u64));
-    let shapes: [(&str, Build); 4] = [("list", list), ("tree", tree), ("array", array), ("graph", graph)];
-    for (name, build) in shapes {
+    let shapes: [(&str, Build, References); 4] = [
+        ("list", list, [1, 1]),
+        ("tree", tree, [2, 2]),
+        ("array", array, [OBJECTS, 0]),
+        ("graph", graph, [4, 4]),
+    ];
+    for (name, build, references) in shapes {
         for workers in [1, 2] {
             let heap = Heap::builder(PlainPointers).limit(LIMIT).workers(workers).build().expect("a heap");
             let mut mutator = heap.attach(StackScan::Conservative).expect("attached");
@@ -40,6 +51,14 @@ fn mark(criterion: &mut Criterion) {
                 root.get_or_insert_with(|| build(&mut mutator));
                 bencher.iter_custom(|cycles| (0..cycles).map(|_| time_to_mark(&mut mutator)).sum());
             });
+            if workers == 1 {
+                group.bench_function(BenchmarkId::new(name, "floor"), |bencher| {
+                    let root = root.get_or_insert_with(|| build(&mut mutator)).get();
+                    let mut walk = Walk::new();
+                    bencher
+                        .iter_custom(|walks| (0..walks).map(|_| walk.time(root.as_ptr(), references)).sum());
+                });
+            }
         }
     }
     group.finish();
@@ -50,6 +69,54 @@ fn time_to_mark(mutator: &mut Mutator) -> Duration {
     // What conservative scanning finds besides is next to nothing.
     assert!(record.marked_objects.abs_diff(OBJECTS as u64) < 100, "{record}");
     Duration::from_secs_f64(record.mark_ms / 1e3)
+}
+
+/// The least that visits each object once.
+struct Walk {
+    /// A byte for each granule of the range in which the objects are: half before the root, half after it.
+    met: Vec<u8>,
+    stack: Vec<*const usize>,
+}
+
+impl Walk {
+    fn new() -> Self {
+        Self { met: vec![0; 4 * LIMIT / GRANULE], stack: Vec::with_capacity(OBJECTS) }
+    }
+
+    fn time(&mut self, root: *const usize, references: References) -> Duration {
+        self.met.fill(0);
+        let start = Instant::now();
+        let met = self.walk(root, references);
+        let spent = start.elapsed();
+        assert!(met.abs_diff(OBJECTS) <= 1, "{met}");
+        spent
+    }
+
+    /// How many objects were met.
+    fn walk(&mut self, root: *const usize, [of_root, of_others]: References) -> usize {
+        let mut objects = 0;
+        // Granules count from the middle of the table: the root may lie anywhere among the objects.
+        let half = self.met.len() / 2;
+        let middle = half.wrapping_sub(root.addr() / GRANULE);
+        self.stack.push(root);
+        self.met[half] = 1;
+        while let Some(object) = self.stack.pop() {
+            let references = if objects == 0 { of_root } else { of_others };
+            objects += 1;
+            for word in 0..references {
+                // SAFETY: an object that the root's handle keeps, which has so many words, each an address of an object or 0.
+                let next = unsafe { *object.add(word) };
+                if next != 0 {
+                    let met = &mut self.met[middle.wrapping_add(next / GRANULE)];
+                    if *met == 0 {
+                        *met = 1;
+                        self.stack.push(ptr::with_exposed_provenance(next));
+                    }
+                }
+            }
+        }
+        objects
+    }
 }
 
 #[derive(Clone, Copy)]

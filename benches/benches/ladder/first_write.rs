@@ -13,53 +13,17 @@
 //! Pages are written in a scattered order, as a program's are. One thread writes.
 
 use std::error::Error;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use palimpsest_runtime::barrier::DeliveryKind;
-use palimpsest_runtime::{CHUNK_PAGES, PAGE_SIZE, PageRange};
+use palimpsest_runtime::{CHUNK_PAGES, PageRange};
 
-use crate::floor::{AsyncFloor, Floor};
-use crate::own::{Armed, Tracked};
+use crate::sides::floor::afterwards::AsyncFloor;
+use crate::sides::floor::waiting::Floor;
+use crate::sides::own::{Armed, Tracked};
+use crate::sides::{ARMED_AT_ONCE, AsyncSide, PAGES, Side, time, write_pages};
 use crate::table::{Row, Subject};
 use crate::turns::in_turns;
-
-/// Pages on either side: 32 MiB, more than caches hold. Every second of them protected is far fewer mappings than the 65,530
-/// that a process may have, which matters where protection is by `mprotect`.
-pub(crate) const PAGES: u32 = 8192;
-
-/// Pages that one call arms where all are to be armed, on both sides: what the library arms at once, so that no writer waits
-/// for long.
-pub(crate) const ARMED_AT_ONCE: u32 = 512;
-
-/// A program that notices first writes while the writer waits.
-pub(crate) trait Side {
-    /// The first of [`PAGES`] pages that are all open at first.
-    fn base(&self) -> *mut u8;
-    /// Protects every `step`th page; all others are protected.
-    fn arm(&self, step: u32);
-    /// Opens pages together.
-    fn open(&self, pages: PageRange);
-    /// From now on each page is copied before it is opened.
-    fn begin_snapshot(&self);
-    /// Not any more. Every page was copied.
-    fn end_snapshot(&self);
-    /// After writes: waits for who still notes that the last one happened.
-    fn settle(&self) {}
-    /// Ahead of a round.
-    fn begin_turn(&self) {}
-    /// After a round.
-    fn end_turn(&self) {}
-}
-
-/// A program that is asked afterwards which pages were written.
-pub(crate) trait AsyncSide {
-    /// The first of [`PAGES`] pages that are all armed.
-    fn base(&self) -> *mut u8;
-    /// Protects all pages, by one call.
-    fn arm(&self);
-    /// Finds the pages that were written and protects them again. Returns how many there are.
-    fn take_written(&mut self) -> u32;
-}
 
 /// Measures one delivery.
 pub(crate) fn measure(delivery: DeliveryKind, rounds: usize) -> Result<Vec<Row>, Box<dyn Error>> {
@@ -117,7 +81,7 @@ fn round(side: &impl Side) -> [Duration; 5] {
     side.arm(1);
     side.begin_snapshot();
     let saved = write_all(side);
-    side.end_snapshot();
+    side.end_snapshot(PAGES);
     side.arm(1);
     for page in (0..PAGES).step_by(2) {
         side.open(PageRange::new(page, page + 1));
@@ -177,22 +141,4 @@ fn round_async(side: &mut impl AsyncSide) -> [Duration; 4] {
     let scan_some = time(|| found = side.take_written());
     assert_eq!(found, PAGES / 2, "every second was written");
     [write, arm, scan_all, scan_some]
-}
-
-/// Writes a word into every `step`th page of a side's, in an order that no prefetcher follows.
-fn write_pages(base: *mut u8, step: u32) {
-    // An odd stride visits each of a power of two of pages once.
-    const { assert!(PAGES.is_power_of_two()) };
-    debug_assert!(step.is_power_of_two());
-    for turn in 0..PAGES / step {
-        let page = turn.wrapping_mul(1237) % (PAGES / step) * step;
-        // SAFETY: one of a side's pages: mapped, nothing is in them that anyone needs, and only this thread writes to them.
-        unsafe { base.add(page as usize * PAGE_SIZE).cast::<u64>().write_volatile(turn.into()) };
-    }
-}
-
-fn time(work: impl FnOnce()) -> Duration {
-    let start = Instant::now();
-    work();
-    start.elapsed()
 }

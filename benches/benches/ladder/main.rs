@@ -1,7 +1,7 @@
 //! What each rung of the ladder costs: the first write to a page for each delivery, and the pause for each snapshot, each
 //! beside the floor of its bare system calls. Prints one table in Markdown.
 //!
-//! A *floor* ([`floor`]) is the smallest program that does the same: the system calls, and no state of pages, no objects, no
+//! A *floor* ([`sides::floor`]) is the smallest program that does the same: the system calls, and no state of pages, no objects, no
 //! thread that could come in between. What is above it is ours.
 //!
 //! How the figures are made:
@@ -15,10 +15,10 @@
 //! Read [`first_write`] and [`pause`] for what is measured. `--help` says what can be left out.
 
 mod first_write;
-mod floor;
 mod options;
-mod own;
 mod pause;
+#[path = "../support/sides/mod.rs"]
+mod sides;
 mod table;
 mod turns;
 

@@ -14,19 +14,23 @@
 use std::error::Error;
 use std::hint::black_box;
 use std::time::Duration;
-use std::{fs, ptr, thread};
+use std::{ptr, thread};
 
 use palimpsest::{Address, Handle, Heap, Layout, PlainPointers, Snapshot, StackScan};
 use palimpsest_runtime::PAGE_SIZE;
 use palimpsest_runtime::sys::process::{self, Child, Forked};
 
-use crate::floor::{Bystander, Inherited};
+use crate::sides::floor::memory::Inherited;
+use crate::sides::floor::stopped::Bystander;
 use crate::table::{Row, Subject};
 use crate::turns::in_turns;
 
 #[path = "../support/objects.rs"]
 mod objects;
 use objects::Mutator;
+#[path = "../support/room.rs"]
+mod room;
+use room::needs;
 
 const MIB: usize = 1 << 20;
 
@@ -150,18 +154,5 @@ fn walk(first: *mut Node) {
     // SAFETY: the list's nodes, which a handle keeps.
     while let Some(found) = unsafe { node.as_ref() } {
         node = black_box(found.next);
-    }
-}
-
-/// Refuses what there is no memory for: a machine that swaps, or kills, measures nothing.
-fn needs(bytes: usize) -> Result<(), Box<dyn Error>> {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let available = available.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<usize>().ok());
-    match available {
-        Some(kib) if kib < bytes / 1024 => {
-            Err(format!("needs {} MiB of memory, and {} are available", bytes / MIB, kib / 1024).into())
-        }
-        _ => Ok(()),
     }
 }

@@ -7,8 +7,8 @@ use palimpsest_runtime::ladder::Machine;
 use palimpsest_runtime::{Bytes, PAGE_SIZE};
 use serde::{Deserialize, Serialize};
 
-use crate::first_write::PAGES;
 use crate::options::{Options, Part};
+use crate::sides::PAGES;
 use crate::turns::{Compared, Figures};
 
 /// What a row is about. Rows are printed in this order.

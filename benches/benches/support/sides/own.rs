@@ -7,7 +7,7 @@ use palimpsest_runtime::barrier::{Barrier, Choice, Contents, DeliveryKind, Track
 use palimpsest_runtime::mapping::{Backing, HeapMapping};
 use palimpsest_runtime::{Bytes, PAGE_SIZE, PageRange};
 
-use crate::first_write::{AsyncSide, PAGES, Side};
+use super::{AsyncSide, PAGES, Side};
 
 const SIZE: Bytes = Bytes(PAGES as usize * PAGE_SIZE);
 
@@ -31,6 +31,11 @@ impl Armed {
         Ok(Self(barrier))
     }
 
+    /// The barrier itself.
+    pub(crate) fn barrier(&self) -> &Arc<Barrier> {
+        &self.0
+    }
+
     /// Takes the barrier away.
     pub(crate) fn retire(self) {
         self.0.retire();
@@ -46,8 +51,16 @@ impl Side for Armed {
         assert_eq!(self.0.arm_round(|_| Choice::All).expect("protecting pages"), PAGES / step);
     }
 
+    fn arm_first(&self, pages: u32) {
+        assert_eq!(self.0.arm_round(|_| Choice::All).expect("protecting pages"), pages);
+    }
+
     fn open(&self, pages: PageRange) {
         self.0.open(pages, Contents::Nothing);
+    }
+
+    fn save(&self, pages: PageRange) {
+        self.0.open(pages, Contents::Objects);
     }
 
     fn settle(&self) {
@@ -59,8 +72,8 @@ impl Side for Armed {
         assert_eq!(armed, 0, "all were armed before");
     }
 
-    fn end_snapshot(&self) {
-        assert_eq!(self.0.end_snapshot(), PAGES, "each page was saved once");
+    fn end_snapshot(&self, copied: u32) {
+        assert_eq!(self.0.end_snapshot(), copied, "each page was saved once");
     }
 }
 

@@ -16,11 +16,11 @@ use palimpsest_runtime::{PAGE_SIZE, PageRange};
 
 use super::memory;
 use super::uffd::{PROTECT, UNPROTECT, Uffd};
-use crate::first_write::{ARMED_AT_ONCE, PAGES, Side};
+use crate::sides::{ARMED_AT_ONCE, PAGES, Side};
 
 const LEN: usize = PAGES as usize * PAGE_SIZE;
 
-/// The floor that the handler serves.
+/// The floor that the handler serves: the one whose turn it is.
 static FLOOR: AtomicPtr<Floor> = AtomicPtr::new(ptr::null_mut());
 
 /// Populated memory whose writes are noticed, and room for a copy of all of it.
@@ -52,7 +52,7 @@ enum Means {
 }
 
 impl Floor {
-    /// The process's floor, which lives as long as that. Call it once.
+    /// A floor, which lives as long as the process.
     pub(crate) fn new(delivery: DeliveryKind) -> io::Result<&'static Self> {
         let (heap, pool) = (memory::shared(LEN)?, memory::shared(LEN)?);
         let features = raw::UFFD_FEATURE_PAGEFAULT_FLAG_WP | raw::UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
@@ -66,7 +66,6 @@ impl Floor {
         };
         let (next, saving) = (AtomicUsize::new(0), AtomicBool::new(false));
         let floor = Box::leak(Box::new(Self { means, heap, pool, next, saving, replaced: Mutex::new(None) }));
-        FLOOR.store(floor, Relaxed);
         let floor: &'static Self = floor;
         if let Means::Monitor(uffd) = means {
             thread::spawn(move || {
@@ -87,14 +86,21 @@ impl Floor {
     fn resolve(&self, address: usize) {
         let page = self.heap.wrapping_add((address - self.heap.addr()) / PAGE_SIZE * PAGE_SIZE);
         if self.saving.load(Relaxed) {
-            let slot = self.next.fetch_add(1, Relaxed);
-            // SAFETY: each page is resolved once a snapshot, so the pool has a slot for it.
-            unsafe { ptr::copy_nonoverlapping(page, self.pool.add(slot * PAGE_SIZE), PAGE_SIZE) };
+            self.copy(page);
         }
         if self.set(page, PAGE_SIZE, false).is_err() {
             // The writer would wait for ever, and a handler has nobody to tell.
             std::process::abort();
         }
+    }
+
+    /// Copies a page to the pool. Async-signal-safe.
+    #[inline]
+    fn copy(&self, page: *mut u8) {
+        let slot = self.next.fetch_add(1, Relaxed);
+        debug_assert!(slot < PAGES as usize, "each page is copied once a snapshot");
+        // SAFETY: a page of the heap, and a slot of the pool that only this thread has.
+        unsafe { ptr::copy_nonoverlapping(page, self.pool.add(slot * PAGE_SIZE), PAGE_SIZE) };
     }
 
     /// Protects or unprotects. Async-signal-safe.
@@ -132,9 +138,17 @@ impl Side for Floor {
     }
 
     fn arm(&self, step: u32) {
-        // Every page of its own, or as many at once as the library takes.
-        let len = if step == 1 { ARMED_AT_ONCE } else { 1 };
-        for page in (0..PAGES).step_by((step * len) as usize) {
+        if step == 1 {
+            return self.arm_first(PAGES);
+        }
+        for page in (0..PAGES).step_by(step as usize) {
+            self.set(self.at(page), PAGE_SIZE, true).expect("protecting pages");
+        }
+    }
+
+    fn arm_first(&self, pages: u32) {
+        for page in (0..pages).step_by(ARMED_AT_ONCE as usize) {
+            let len = ARMED_AT_ONCE.min(pages - page);
             self.set(self.at(page), len as usize * PAGE_SIZE, true).expect("protecting pages");
         }
     }
@@ -143,17 +157,25 @@ impl Side for Floor {
         self.set(self.at(pages.start.0), pages.len() as usize * PAGE_SIZE, false).expect("opening pages");
     }
 
+    fn save(&self, pages: PageRange) {
+        for page in pages.iter() {
+            self.copy(self.at(page.0));
+        }
+        self.open(pages);
+    }
+
     fn begin_snapshot(&self) {
         self.next.store(0, Relaxed);
         self.saving.store(true, Relaxed);
     }
 
-    fn end_snapshot(&self) {
+    fn end_snapshot(&self, copied: u32) {
         self.saving.store(false, Relaxed);
-        assert_eq!(self.next.load(Relaxed), PAGES as usize, "each page was saved once");
+        assert_eq!(self.next.load(Relaxed), copied as usize, "each page was saved once");
     }
 
     fn begin_turn(&self) {
+        FLOOR.store(ptr::from_ref(self).cast_mut(), Relaxed);
         if let Some(signal) = self.signal() {
             *self.replaced.lock().expect("nobody panics with it") = Some(swap_handler(signal, &action()));
         }
@@ -169,7 +191,7 @@ impl Side for Floor {
 }
 
 extern "C" fn on_fault(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
-    // SAFETY: installed after `FLOOR` was set; the kernel passes a fault's siginfo_t.
+    // SAFETY: installed after `FLOOR` was set, to what lives as long as the process; the kernel passes a fault's siginfo_t.
     unsafe { (*FLOOR.load(Relaxed)).resolve((*info).si_addr().addr()) };
 }
 

@@ -10,7 +10,7 @@ use palimpsest_runtime::PAGE_SIZE;
 
 use super::memory;
 use super::uffd::{PROTECT, Uffd};
-use crate::first_write::{AsyncSide, PAGES};
+use crate::sides::{AsyncSide, PAGES};
 
 const LEN: usize = PAGES as usize * PAGE_SIZE;
 

@@ -10,7 +10,7 @@ use palimpsest_runtime::PAGE_SIZE;
 const ALIGN: usize = 2 << 20;
 
 /// `len` bytes of a new memory file, mapped shared.
-pub(super) fn shared(len: usize) -> io::Result<*mut u8> {
+pub(crate) fn shared(len: usize) -> io::Result<*mut u8> {
     // SAFETY: a new descriptor, which stays open with the mapping.
     let file = unsafe { libc::memfd_create(c"floor".as_ptr(), libc::MFD_CLOEXEC) };
     // SAFETY: changes the new file's length only.
