@@ -64,7 +64,10 @@ impl DirtyMap {
             let first = g * GROUP;
             let last = (first + GROUP).min(self.chunks.len());
             for (k, chunk) in self.chunks[first..last].iter().enumerate() {
-                if chunk.load(Ordering::Relaxed) == 0 || chunk.swap(0, Ordering::SeqCst) == 0 {
+                // SeqCst, though it is a glance: the group's flag is lowered, and if this missed a chunk's that was raised
+                // before that, nobody would look again. Several threads raise the group's, and the swap above may have read
+                // another one's, which alone tells nothing of this chunk.
+                if chunk.load(Ordering::SeqCst) == 0 || chunk.swap(0, Ordering::SeqCst) == 0 {
                     continue;
                 }
                 let index = (first + k) as u32;

@@ -116,9 +116,7 @@ impl Barrier {
     fn resolve(&self, page: PageIndex, word: &AtomicU32) -> bool {
         let pages = PageRange::new(page.0, page.0 + 1);
         // Before the page is opened: a writer whose fault a monitor resolves goes on from then.
-        if !mutation!("trap: dirty after it is open") {
-            self.dirty.mark_chunk(page.chunk());
-        }
+        self.dirty.mark_chunk(page.chunk());
         if self.in_snapshot() {
             if mutation!("trap: opened before it is saved") && self.delivery.open(pages).is_err() {
                 return false;
@@ -140,9 +138,6 @@ impl Barrier {
             if !opened {
                 return false;
             }
-        }
-        if mutation!("trap: dirty after it is open") {
-            self.dirty.mark_chunk(page.chunk());
         }
         true
     }

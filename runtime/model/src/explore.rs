@@ -1,0 +1,286 @@
+//! Trying the schedules of models, and saying what was found.
+//!
+//! Each exploration runs in a process of its own: a mistake may end it in any way, and that is how it is caught. The program
+//!
+//! 1. explores each model as the code is, which has to succeed;
+//! 2. explores it with each of the mistakes that it is to catch (`mutation!` in the code), which have to fail;
+//! 3. with loom, weakens in turn each memory order that the protocols name, wherever a model executes it, to `Relaxed`. Those
+//!    that no model catches are listed beforehand with a reason ([`NotCaught`]); one that is not in the list, or is in the list
+//!    and is caught, is an error. So every order is either shown to be needed, or explained.
+//!
+//! `--only NAME` keeps to one model, `--no-orders` leaves the third part out.
+
+use crate::sync::orders::{self, Place};
+use crate::sync::{checker, mistakes};
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, ExitCode};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A protocol with some threads.
+#[derive(Copy, Clone, Debug)]
+pub struct Model {
+    /// How it is called.
+    pub name: &'static str,
+    /// How often a thread is interrupted in a schedule, at most; in loom.
+    pub preemptions: usize,
+    /// Mistakes that it catches.
+    pub mistakes: &'static [&'static str],
+    /// The same, of those that only a weak memory shows.
+    pub weak_mistakes: &'static [&'static str],
+    /// One schedule.
+    pub run: fn(),
+}
+
+/// An order that no model shows to be needed.
+#[derive(Copy, Clone, Debug)]
+pub struct NotCaught {
+    /// The end of the file's name.
+    pub file: &'static str,
+    /// What the line has in it.
+    pub line: &'static str,
+    /// Why it is there nevertheless.
+    pub why: &'static str,
+}
+
+const CHECKER: &str = if cfg!(feature = "shuttle") { "shuttle" } else { "loom" };
+
+/// For how long one exploration may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// The same with a mistake or a weakened order.
+const LIMIT_WRONG: Duration = Duration::from_secs(20);
+
+static SCHEDULES: AtomicU64 = AtomicU64::new(0);
+
+/// The program.
+pub fn main(models: &[Model], not_caught: &[NotCaught]) -> ExitCode {
+    let mut options = std::env::args().skip(1);
+    let (mut run, mut only, mut with_orders) = (None, None, CHECKER == "loom");
+    let mut wrong = false;
+    while let Some(option) = options.next() {
+        let mut value = || options.next().expect("a value");
+        match option.as_str() {
+            "--run" => run = Some(value()),
+            "--mistake" => {
+                mistakes::make(value());
+                wrong = true;
+            }
+            "--weaken" => {
+                orders::weaken(Place::parse(&value()).expect("a place"));
+                wrong = true;
+            }
+            "--only" => only = Some(value()),
+            "--no-orders" => with_orders = false,
+            other => {
+                eprintln!("{other}? --only NAME, --no-orders");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    let find = |name: &str| models.iter().find(|model| model.name == name).expect("a model of that name");
+    if let Some(name) = run {
+        explore(find(&name), if wrong { LIMIT_WRONG } else { LIMIT });
+        return ExitCode::SUCCESS;
+    }
+    let chosen: Vec<Model> = match &only {
+        Some(name) => vec![*find(name)],
+        None => models.to_vec(),
+    };
+    let mut all_well = true;
+    let places = go_through(&chosen, &mut all_well);
+    if with_orders {
+        weaken_each(&places, not_caught, only.is_none(), &mut all_well);
+    }
+    if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// In the process of one exploration.
+fn explore(model: &Model, limit: Duration) {
+    std::panic::set_hook(Box::new(|info| {
+        static FIRST: AtomicU64 = AtomicU64::new(0);
+        if FIRST.fetch_add(1, Ordering::Relaxed) == 0 {
+            println!("failed: {}", info.to_string().replace('\n', " "));
+        }
+    }));
+    let start = Instant::now();
+    let run = model.run;
+    check(model.preemptions, limit, move || {
+        SCHEDULES.fetch_add(1, Ordering::Relaxed);
+        crate::sys::futex::forget_all();
+        crate::sync::provide();
+        run();
+    });
+    println!("schedules: {}", SCHEDULES.load(Ordering::Relaxed));
+    println!("complete: {}", CHECKER == "loom" && start.elapsed() < limit);
+    orders::seen().iter().for_each(|place| println!("order: {place}"));
+}
+
+#[cfg(not(feature = "shuttle"))]
+fn check(preemptions: usize, limit: Duration, run: impl Fn() + Send + Sync + 'static) {
+    let mut builder = checker::model::Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.max_branches = 20_000;
+    builder.max_duration = Some(limit);
+    builder.check(run);
+}
+
+#[cfg(feature = "shuttle")]
+fn check(_preemptions: usize, limit: Duration, run: impl Fn() + Send + Sync + 'static) {
+    use checker::scheduler::{PctScheduler, RandomScheduler};
+    const SCHEDULES_EACH: usize = 10_000;
+    let run = std::sync::Arc::new(run);
+    let mut config = checker::Config::new();
+    config.max_time = Some(limit / 2);
+    config.silence_warnings = true;
+    let again = run.clone();
+    let runner = checker::Runner::new(RandomScheduler::new(SCHEDULES_EACH), config.clone());
+    runner.run(move || again());
+    checker::Runner::new(PctScheduler::new(3, SCHEDULES_EACH), config).run(move || run());
+}
+
+/// What came of an exploration.
+#[derive(Debug)]
+struct Outcome {
+    schedules: u64,
+    is_complete: bool,
+    places: Vec<Place>,
+    /// What was found to be wrong.
+    failure: Option<String>,
+}
+
+fn explore_apart(model: &str, change: &[&str]) -> Outcome {
+    let program = std::env::current_exe().expect("this program's name");
+    let output = Command::new(program).args(["--run", model]).args(change).output().expect("a process");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let values = |key: &str| {
+        let key = format!("{key}: ");
+        text.lines().filter_map(|line| line.strip_prefix(&key)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let failure = (!output.status.success()).then(|| {
+        let said = values("failed").into_iter().next();
+        said.unwrap_or_else(|| format!("{}, {}", output.status, String::from_utf8_lossy(&output.stderr)))
+    });
+    Outcome {
+        schedules: values("schedules").first().map_or(0, |n| n.parse().expect("a number")),
+        is_complete: values("complete").first().is_some_and(|is| is == "true"),
+        places: values("order").iter().filter_map(|place| Place::parse(place)).collect(),
+        failure,
+    }
+}
+
+/// Does each of the jobs, two at a time, and returns the results in order.
+fn each<J: Sync, R: Send>(jobs: &[J], work: impl Fn(&J) -> R + Sync) -> Vec<R> {
+    let next = AtomicU64::new(0);
+    let results = Mutex::new(BTreeMap::new());
+    std::thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| {
+                loop {
+                    let k = next.fetch_add(1, Ordering::Relaxed) as usize;
+                    let Some(job) = jobs.get(k) else { return };
+                    let result = work(job);
+                    results.lock().unwrap().insert(k, result);
+                }
+            });
+        }
+    });
+    results.into_inner().unwrap().into_values().collect()
+}
+
+/// The first two parts. Returns the places of orders, each with the models that execute it.
+fn go_through(models: &[Model], all_well: &mut bool) -> BTreeMap<Place, Vec<&'static str>> {
+    let jobs: Vec<(&Model, Option<&str>)> = models
+        .iter()
+        .flat_map(|model| {
+            let weak = if CHECKER == "loom" { model.weak_mistakes } else { &[] };
+            let wrong = model.mistakes.iter().chain(weak).map(|mistake| Some(*mistake));
+            std::iter::once(None).chain(wrong).map(move |mistake| (model, mistake))
+        })
+        .collect();
+    let outcomes = each(&jobs, |(model, mistake)| match mistake {
+        None => explore_apart(model.name, &[]),
+        Some(mistake) => explore_apart(model.name, &["--mistake", mistake]),
+    });
+    let mut places = BTreeMap::<Place, Vec<&'static str>>::new();
+    for ((model, mistake), outcome) in jobs.iter().zip(outcomes) {
+        match (mistake, outcome.failure) {
+            (None, None) => {
+                let extent = match (CHECKER, outcome.is_complete) {
+                    ("loom", true) => format!("all with {} preemptions", model.preemptions),
+                    ("loom", false) => format!("not all: {} s", LIMIT.as_secs()),
+                    _ => "at random".to_owned(),
+                };
+                println!("{}: {} schedules in {CHECKER} ({extent})", model.name, outcome.schedules);
+                for place in outcome.places {
+                    places.entry(place).or_default().push(model.name);
+                }
+            }
+            (None, Some(why)) => {
+                println!("{}: WRONG: {why}", model.name);
+                *all_well = false;
+            }
+            (Some(mistake), Some(why)) => println!("    caught: {mistake}: {}", brief(&why)),
+            (Some(mistake), None) => {
+                println!("    NOT CAUGHT: {mistake}, in {} schedules", outcome.schedules);
+                *all_well = false;
+            }
+        }
+    }
+    places
+}
+
+/// The third part.
+fn weaken_each(
+    places: &BTreeMap<Place, Vec<&'static str>>,
+    not_caught: &[NotCaught],
+    is_whole: bool,
+    all_well: &mut bool,
+) {
+    let jobs: Vec<_> = places.iter().collect();
+    let caught_by = each(&jobs, |(place, models)| {
+        let place = place.to_string();
+        models.iter().copied().find(|model| explore_apart(model, &["--weaken", &place]).failure.is_some())
+    });
+    let caught = caught_by.iter().flatten().count();
+    println!("orders: {} named in the code that the models execute, {caught} needed", jobs.len());
+    let mut explained = BTreeSet::new();
+    for ((place, models), caught_by) in jobs.iter().zip(caught_by) {
+        let line = source_line(place);
+        let reason = not_caught.iter().position(|known| {
+            place.file.ends_with(known.file) && line.contains(known.line)
+        });
+        match (caught_by, reason) {
+            (Some(model), _) => println!("    needed: {}: {line} ({model})", short(place)),
+            (None, Some(k)) => {
+                explained.insert(k);
+                println!("    not shown: {}: {line}: {}", short(place), not_caught[k].why);
+            }
+            (None, None) => {
+                println!("    NOT CAUGHT: {}: {line} ({})", short(place), models.join(", "));
+                *all_well = false;
+            }
+        }
+    }
+    for (k, known) in not_caught.iter().enumerate() {
+        if is_whole && !explained.contains(&k) {
+            println!("    OUT OF DATE: {}: {}: it is needed, or not there", known.file, known.line);
+            *all_well = false;
+        }
+    }
+}
+
+fn source_line(place: &Place) -> String {
+    let source = std::fs::read_to_string(&place.file).unwrap_or_default();
+    source.lines().nth(place.line as usize - 1).unwrap_or_default().trim().to_owned()
+}
+
+fn short(place: &Place) -> String {
+    let name = place.file.rsplit("/../src/").next().unwrap_or(&place.file);
+    format!("{name}:{}", place.line)
+}
+
+fn brief(why: &str) -> String {
+    why.chars().take(150).collect()
+}

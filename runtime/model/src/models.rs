@@ -1,0 +1,48 @@
+//! The models: each is a protocol's code with a few threads, and what must hold in every schedule.
+
+use crate::explore::{Model, NotCaught};
+
+mod epoch;
+mod handshake;
+mod lock;
+mod rounds;
+mod snapshot;
+
+/// All of them.
+pub const ALL: &[Model] = &[
+    snapshot::PREIMAGE,
+    snapshot::END,
+    snapshot::LATE,
+    snapshot::EXHAUSTED,
+    snapshot::BULK,
+    rounds::ROUND,
+    rounds::PIN,
+    crate::barrier::dirty_model::DIRTY,
+    epoch::EPOCH,
+    lock::LOCK,
+    lock::BELL,
+    handshake::HANDSHAKE,
+    handshake::STEPS,
+];
+
+/// Orders that no model shows to be needed, and why they are there.
+pub const NOT_CAUGHT: &[NotCaught] = &[];
+
+/// A thread of the checker.
+pub(crate) struct Thread(crate::sync::thread::JoinHandle<()>);
+
+/// Starts one.
+pub(crate) fn spawn(f: impl FnOnce() + Send + 'static) -> Thread {
+    Thread(crate::sync::thread::spawn(f))
+}
+
+impl Thread {
+    pub(crate) fn join(self) {
+        self.0.join().unwrap();
+    }
+}
+
+/// Waits for all of them.
+pub(crate) fn join_all<const N: usize>(threads: [Thread; N]) {
+    threads.into_iter().for_each(Thread::join);
+}

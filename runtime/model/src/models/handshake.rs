@@ -1,0 +1,120 @@
+//! Stopping the world.
+
+use super::{join_all, spawn};
+use crate::explore::Model;
+use crate::mutator::{MutatorState, Registry};
+use crate::sync::{AtomicU32, Ordering::Relaxed};
+use std::sync::Arc;
+
+/// Two threads attach, run, look for a stop, and detach, while the world is stopped twice: nobody runs in a stopped world, what
+/// was done before is seen there, what was done there is seen afterwards, and nobody waits for ever.
+pub const HANDSHAKE: Model = Model {
+    name: "handshake",
+    preemptions: 3,
+    mistakes: &[
+        "handshake: the stop is looked at before the state is changed",
+        "handshake: runs again without a second look",
+        "handshake: nobody is woken when the world goes on",
+        "handshake: threads are looked at before the stop is raised",
+    ],
+    weak_mistakes: &[],
+    run: handshake,
+};
+
+/// The same with a thread that is outside as a rule, and steps in, and another in a blocking region.
+pub const STEPS: Model = Model {
+    name: "stepping in and out",
+    preemptions: 3,
+    mistakes: &[
+        "handshake: the stop is looked at before the state is changed",
+        "handshake: nobody is woken when the world goes on",
+    ],
+    weak_mistakes: &[],
+    run: steps,
+};
+
+struct Shared {
+    registry: Registry,
+    /// Written by the thread of that place while it runs, and by the collector in the stopped world. Plain memory, but for its type.
+    words: [AtomicU32; 2],
+}
+
+impl Shared {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { registry: Registry::new(), words: [AtomicU32::new(0), AtomicU32::new(0)] })
+    }
+
+    fn attach(&self) -> Arc<MutatorState> {
+        // SAFETY: the registry outlives the threads, which keep the state until they detach.
+        unsafe { self.registry.attach(false, None) }.unwrap()
+    }
+
+    /// Between two safepoints.
+    fn run(&self, thread: usize) {
+        let before = self.words[thread].load(Relaxed);
+        self.words[thread].store(before + 1, Relaxed);
+    }
+
+    /// In a stopped world.
+    fn collect(&self) {
+        let _world = self.registry.stop_world();
+        let before = [0, 1].map(|k| self.words[k].load(Relaxed));
+        for k in [0, 1] {
+            self.words[k].store(before[k] + 100, Relaxed);
+        }
+    }
+
+    fn check(&self, words: [u32; 2]) {
+        assert_eq!([0, 1].map(|k| self.words[k].load(Relaxed)), words, "somebody ran in a stopped world");
+    }
+}
+
+fn handshake() {
+    let shared = Shared::new();
+    let threads = [0, 1].map(|k| {
+        let shared = shared.clone();
+        spawn(move || {
+            let own = shared.attach();
+            shared.run(k);
+            if shared.registry.stop_wanted() {
+                shared.registry.park(&own);
+            }
+            shared.run(k);
+            shared.registry.detach(&own);
+        })
+    });
+    shared.collect();
+    shared.collect();
+    join_all(threads);
+    shared.check([202, 202]);
+}
+
+fn steps() {
+    let shared = Shared::new();
+    let stepping = {
+        let shared = shared.clone();
+        spawn(move || {
+            let own = shared.attach();
+            shared.registry.step_out(&own);
+            shared.registry.step_in(&own, true);
+            shared.run(0);
+            shared.registry.step_out(&own);
+            shared.registry.step_in(&own, false);
+            shared.registry.detach(&own);
+        })
+    };
+    let blocking = {
+        let shared = shared.clone();
+        spawn(move || {
+            let own = shared.attach();
+            shared.run(1);
+            shared.registry.blocking(&own, || ());
+            shared.run(1);
+            shared.registry.detach(&own);
+        })
+    };
+    shared.collect();
+    stepping.join();
+    blocking.join();
+    shared.check([101, 102]);
+}

@@ -1,0 +1,46 @@
+//! A process that is killed, at any of its accesses to shared memory: here, a thread that ends there.
+
+use super::checker;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+checker::thread_local! {
+    /// Accesses left to a thread that is to die; 0 for one that is not.
+    static LEFT: Cell<u32> = Cell::new(0);
+}
+
+/// Whether any thread is to die: the others need not ask.
+static ANYONE: AtomicBool = AtomicBool::new(false);
+
+struct Died;
+
+/// Runs `life`, which ends before its access number `accesses`, counted from 1, or by itself. Whether it was ended.
+pub fn after(accesses: u32, life: impl FnOnce()) -> bool {
+    ANYONE.store(true, Ordering::Relaxed);
+    LEFT.with(|left| left.set(accesses));
+    let result = catch_unwind(AssertUnwindSafe(life));
+    LEFT.with(|left| left.set(0));
+    match result {
+        Ok(()) => false,
+        Err(why) if why.is::<Died>() => true,
+        Err(why) => resume_unwind(why),
+    }
+}
+
+/// An access: the last, perhaps.
+pub(super) fn may_strike() {
+    if !ANYONE.load(Ordering::Relaxed) {
+        return;
+    }
+    let dies = LEFT.with(|left| match left.get() {
+        0 => false,
+        last => {
+            left.set(last - 1);
+            last == 1
+        }
+    });
+    if dies {
+        resume_unwind(Box::new(Died));
+    }
+}
