@@ -22,10 +22,10 @@
 
 use crate::error::Error;
 use crate::kind::Kind;
+use crate::sync::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use crate::unit::{BLOCK_GRANULES, BlockIndex, Granules};
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::mapping::{Region, Shared};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 const END: u8 = 0x80;
 const COLOUR: u8 = 0x70;

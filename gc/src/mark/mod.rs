@@ -20,6 +20,7 @@ mod share;
 mod source;
 mod tally;
 pub(crate) mod team;
+mod waiting;
 
 pub(crate) use marker::Marker;
 pub(crate) use native::Told;

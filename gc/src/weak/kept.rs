@@ -6,8 +6,8 @@
 //! the colour sees the bit. It is touched only where something is kept, and wiped after each cycle in which that was so.
 
 use crate::error::Error;
+use crate::sync::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, fence};
 use palimpsest_runtime::mapping::{Region, Shared};
-use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release, fence};
 
 /// Words of bits that are wiped at once: what a page holds.
 const GROUP: usize = 512;

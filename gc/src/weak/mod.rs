@@ -152,6 +152,20 @@ impl<E: Embedder> Core<E> {
         self.end_weak();
     }
 
+    /// Reads through a weak reference: whether the object that starts at `granule` is alive, in which case it stays so as
+    /// long as the caller has a reference that is a root at its next safepoint. Called by an attached thread, between
+    /// safepoints, on an object that has not been swept.
+    pub(crate) fn read_weak(&self, granule: usize, reading: Reading) -> bool {
+        let may_be_misled = || self.barrier.as_ref().is_some_and(|barrier| barrier.is_broken());
+        self.weak_reads.read(granule, reading, || self.is_dead(granule, reading), may_be_misled)
+    }
+
+    /// Whether a weak reference to this object is to be cleared: after complete marking, or when a read is too late.
+    pub(crate) fn is_dead(&self, granule: usize, reading: Reading) -> bool {
+        // The colour first: see `Kept::note`.
+        !self.is_live(granule) || (reading == Reading::Reference && self.weak.kept.has(granule))
+    }
+
     /// The cycle is over, or has failed, and there is no worker.
     pub(crate) fn end_weak(&self) {
         self.weak_reads.end();

@@ -8,19 +8,15 @@
 //! Then it marks what is kept for finalizers only, and *closes*: now those of [`Reading::Entry`] do too. Either step is one
 //! compare-and-swap that fails while something waits in the queue.
 
-use crate::core::Core;
-use crate::embedder::Embedder;
 use crate::error::Error;
+use crate::sizes::{RECENT, WEAK_READS as CAPACITY};
+use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, mutation};
 use palimpsest_runtime::mapping::{Region, Shared};
 use palimpsest_runtime::sys::futex::pause_briefly;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 
-/// Entries that can wait at a time.
-const CAPACITY: u64 = 1 << 14;
 const CLOSED: u64 = 1 << 63;
 const DECIDED: u64 = 1 << 62;
 const FLAGS: u64 = CLOSED | DECIDED;
-const RECENT: usize = 256;
 
 /// Where the current cycle stands, as far as weak reads are concerned.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -142,6 +138,10 @@ impl WeakReads {
     }
 
     fn shut(&self, is: u64, further: u64) -> bool {
+        if mutation!("weak: closed though something waits") {
+            self.pushed().fetch_or(further, SeqCst);
+            return true;
+        }
         let empty = self.drained().load(SeqCst) | is;
         self.pushed().compare_exchange(empty, empty | further, SeqCst, SeqCst).is_ok()
     }
@@ -167,38 +167,34 @@ impl WeakReads {
         self.slots[(pushed % CAPACITY) as usize].store(granule as u64 + 1, SeqCst);
         Some(if state & DECIDED == 0 { Pushed::WillBeMarked } else { Pushed::WillBeKept })
     }
-}
 
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Pushed {
-    WillBeMarked,
-    /// Marked as well, but too late for references.
-    WillBeKept,
-    TooLate,
-}
-
-impl<E: Embedder> Core<E> {
-    /// Reads through a weak reference: whether the object that starts at `granule` is alive, in which case it stays so as
-    /// long as the caller has a reference that is a root at its next safepoint. Called by an attached thread, between
-    /// safepoints, on an object that has not been swept.
-    pub(crate) fn read_weak(&self, granule: usize, reading: Reading) -> bool {
+    /// Whether the object at this granule is alive, in which case it stays so as long as the caller has a reference that is a root at
+    /// its next safepoint. `is_dead` looks at its colour; `may_be_misled` says whether the marker may have seen another heap than
+    /// that of the snapshot.
+    pub(crate) fn read(
+        &self,
+        granule: usize,
+        reading: Reading,
+        is_dead: impl Fn() -> bool,
+        may_be_misled: impl Fn() -> bool,
+    ) -> bool {
         let mut round = 0;
         loop {
-            let phase = self.weak_reads.phase.load(SeqCst);
+            let phase = self.phase.load(SeqCst);
             if phase == Phase::Idle as u32 {
                 return true;
             }
-            if !self.is_dead(granule, reading) {
+            if !is_dead() {
                 return true;
             }
             if phase == Phase::Clearing as u32 {
                 return false;
             }
-            let recent = &self.weak_reads.recent[granule % RECENT];
+            let recent = &self.recent[granule % RECENT];
             if recent.load(SeqCst) == granule + 1 {
                 return true;
             }
-            match self.weak_reads.push(granule, reading) {
+            match self.push(granule, reading) {
                 Some(Pushed::WillBeMarked) => {
                     recent.store(granule + 1, SeqCst);
                     return true;
@@ -208,9 +204,7 @@ impl<E: Embedder> Core<E> {
                 // Closed in this moment: colours are final, and what is not marked was reachable from nowhere. If the cycle
                 // fails all the same, its target is garbage that is found by the next one. But a broken barrier may have
                 // misled the marker; then that cycle fails, and everything is alive.
-                Some(Pushed::TooLate) if self.barrier.as_ref().is_none_or(|b| !b.is_broken()) => {
-                    return !self.is_dead(granule, reading);
-                }
+                Some(Pushed::TooLate) if !may_be_misled() => return !is_dead(),
                 Some(Pushed::TooLate) => {
                     pause_briefly(round);
                     round += 1;
@@ -223,12 +217,14 @@ impl<E: Embedder> Core<E> {
             }
         }
     }
+}
 
-    /// Whether a weak reference to this object is to be cleared: after complete marking, or when a read is too late.
-    pub(crate) fn is_dead(&self, granule: usize, reading: Reading) -> bool {
-        // The colour first: see `Kept::note`.
-        !self.is_live(granule) || (reading == Reading::Reference && self.weak.kept.has(granule))
-    }
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Pushed {
+    WillBeMarked,
+    /// Marked as well, but too late for references.
+    WillBeKept,
+    TooLate,
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! `--only NAME` keeps to one model, `--no-orders` leaves the third part out.
 
 use crate::sync::orders::{self, Place};
-use crate::sync::{checker, mistakes};
+use crate::sync::{checker, death, mistakes};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
@@ -29,6 +29,8 @@ pub struct Model {
     pub mistakes: &'static [&'static str],
     /// The same, of those that only a weak memory shows.
     pub weak_mistakes: &'static [&'static str],
+    /// In models in which a thread dies: at how many of its accesses, from the first on, each tried apart.
+    pub deaths: u32,
     /// One schedule.
     pub run: fn(),
 }
@@ -106,12 +108,15 @@ fn explore(model: &Model, limit: Duration) {
     }));
     let start = Instant::now();
     let run = model.run;
-    check(model.preemptions, limit, move || {
-        SCHEDULES.fetch_add(1, Ordering::Relaxed);
-        crate::sys::futex::forget_all();
-        crate::sync::provide();
-        run();
-    });
+    for moment in 1..=model.deaths.max(1) {
+        death::set_moment(moment);
+        check(model.preemptions, limit.saturating_sub(start.elapsed()), move || {
+            SCHEDULES.fetch_add(1, Ordering::Relaxed);
+            crate::sys::futex::forget_all();
+            crate::sync::provide();
+            run();
+        });
+    }
     println!("schedules: {}", SCHEDULES.load(Ordering::Relaxed));
     println!("complete: {}", CHECKER == "loom" && start.elapsed() < limit);
     orders::seen().iter().for_each(|place| println!("order: {place}"));

@@ -29,20 +29,20 @@ pub const ALL: &[Model] = &[
 pub const NOT_CAUGHT: &[NotCaught] = &[];
 
 /// A thread of the checker.
-pub(crate) struct Thread(crate::sync::thread::JoinHandle<()>);
+pub struct Thread(crate::sync::thread::JoinHandle<()>);
 
 /// Starts one.
-pub(crate) fn spawn(f: impl FnOnce() + Send + 'static) -> Thread {
+pub fn spawn(f: impl FnOnce() + Send + 'static) -> Thread {
     Thread(crate::sync::thread::spawn(f))
 }
 
 impl Thread {
-    pub(crate) fn join(self) {
+    pub fn join(self) {
         self.0.join().unwrap();
     }
 }
 
 /// Waits for all of them.
-pub(crate) fn join_all<const N: usize>(threads: [Thread; N]) {
+pub fn join_all<const N: usize>(threads: [Thread; N]) {
     threads.into_iter().for_each(Thread::join);
 }

@@ -158,6 +158,11 @@ macro_rules! atomic {
                 cell
             }
 
+            /// What it is, for the kernel: a process that dies does not die there.
+            pub(crate) fn peek(&self) -> $of {
+                self.cell().load(Ordering::Relaxed)
+            }
+
             #[track_caller]
             pub fn load(&self, o: Ordering) -> $of {
                 self.cell().load(order(Location::caller(), o, Access::Load))

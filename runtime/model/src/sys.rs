@@ -8,7 +8,7 @@ pub use rustix::io::Errno;
 /// Sleeping on a word. The kernel looks at the word and puts the thread to sleep under one lock, which whoever wakes takes
 /// too; so do we. A limit never passes: who relies on it to be woken is found to be stuck.
 pub mod futex {
-    use crate::sync::{AtomicU32, Ordering, checker};
+    use crate::sync::{AtomicU32, checker};
     use std::collections::HashMap;
     use std::sync::Arc;
     use std::time::Duration;
@@ -37,7 +37,7 @@ pub mod futex {
         let sleepers = sleepers(word);
         let guard = sleepers.lock.lock().unwrap();
         // Relaxed: a store that came before a wake is seen by way of the lock, and others need not be.
-        if word.load(Ordering::Relaxed) == expected {
+        if word.peek() == expected {
             drop(sleepers.woken.wait(guard).unwrap());
         }
     }

@@ -13,6 +13,7 @@ pub const DIRTY: Model = Model {
     preemptions: 3,
     mistakes: &["dirty: the group's flag first"],
     weak_mistakes: &[],
+    deaths: 0,
     run: dirty,
 };
 

@@ -10,21 +10,23 @@ use std::sync::Arc;
 /// Three threads take a lock: one at a time, each sees what the one before has done, and nobody sleeps for ever.
 pub const LOCK: Model = Model {
     name: "lock",
-    preemptions: 4,
+    preemptions: 3,
     mistakes: &["lock: nobody says that he waits"],
     weak_mistakes: &[],
+    deaths: 0,
     run: lock,
 };
 
 /// A member puts something on a list and rings; two others wait for it. Nobody sleeps for ever, though no wait ends by itself.
 pub const BELL: Model = Model {
     name: "bell",
-    preemptions: 4,
+    preemptions: 3,
     mistakes: &[],
     weak_mistakes: &[
         "bell: no fence before the look for those who wait",
         "bell: no fence before the look for what it rings for",
     ],
+    deaths: 0,
     run: bell,
 };
 

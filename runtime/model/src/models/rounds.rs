@@ -9,13 +9,14 @@ use crate::unit::{PAGE_WORDS, PageRange};
 /// whoever looked at a page when he was last told that it was open has seen all that was written to it.
 pub const ROUND: Model = Model {
     name: "arming in rounds",
-    preemptions: 4,
+    preemptions: 3,
     mistakes: &[
         "trap: said to be open before it is",
         "rounds: said to be armed before it is",
         "rounds: a page being opened is forgotten",
     ],
     weak_mistakes: &[],
+    deaths: 0,
     run: round,
 };
 
@@ -23,9 +24,10 @@ pub const ROUND: Model = Model {
 /// noticed, and a snapshot has the page as it was when it began.
 pub const PIN: Model = Model {
     name: "pinning",
-    preemptions: 4,
+    preemptions: 3,
     mistakes: &["pin: counted after the page is open"],
     weak_mistakes: &[],
+    deaths: 0,
     run: pin,
 };
 

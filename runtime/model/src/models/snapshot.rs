@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// page as it was.
 pub const PREIMAGE: Model = Model {
     name: "pre-image",
-    preemptions: 3,
+    preemptions: 2,
     mistakes: &[
         "trap: published before it is copied",
         "trap: opened before it is saved",
@@ -19,6 +19,7 @@ pub const PREIMAGE: Model = Model {
         "view: the word is looked at first",
     ],
     weak_mistakes: &[],
+    deaths: 0,
     run: preimage,
 };
 
@@ -29,6 +30,7 @@ pub const END: Model = Model {
     preemptions: 2,
     mistakes: &["end: slots are taken back under handlers", "end: late handlers are not waited for"],
     weak_mistakes: &[],
+    deaths: 0,
     run: end,
 };
 
@@ -36,24 +38,26 @@ pub const END: Model = Model {
 /// snapshot is right, and the page is armed in the next one.
 pub const LATE: Model = Model {
     name: "late event",
-    preemptions: 4,
+    preemptions: 2,
     mistakes: &["snapshot: handlers at work are not waited for", "end: a saved page is not dirty"],
     weak_mistakes: &[],
+    deaths: 0,
     run: late,
 };
 
 /// Two writers, two pages, room for one pre-image: one of them waits until the snapshot has ended, and nothing of it is lost.
 pub const EXHAUSTED: Model = Model {
     name: "pool exhausted",
-    preemptions: 3,
+    preemptions: 2,
     mistakes: &["end: those who wait for room are not woken"],
     weak_mistakes: &[],
+    deaths: 0,
     run: exhausted,
 };
 
 /// One thread opens two pages in one step, to allocate there, and another writes to one of them.
 pub const BULK: Model =
-    Model { name: "opening in bulk", preemptions: 3, mistakes: &["bulk: opened without saving"], weak_mistakes: &[], run: bulk };
+    Model { name: "opening in bulk", preemptions: 2, mistakes: &["bulk: opened without saving"], weak_mistakes: &[], deaths: 0, run: bulk };
 
 const BEFORE: [u64; PAGE_WORDS] = [10, 20];
 

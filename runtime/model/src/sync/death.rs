@@ -3,11 +3,24 @@
 use super::checker;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 checker::thread_local! {
     /// Accesses left to a thread that is to die; 0 for one that is not.
     static LEFT: Cell<u32> = Cell::new(0);
+}
+
+/// At which of its accesses a thread of the model that is explored dies.
+static AT: AtomicU32 = AtomicU32::new(0);
+
+/// Sets that, counted from 1.
+pub fn set_moment(access: u32) {
+    AT.store(access, Ordering::Relaxed);
+}
+
+/// That moment, for [`after`].
+pub fn moment() -> u32 {
+    AT.load(Ordering::Relaxed)
 }
 
 /// Whether any thread is to die: the others need not ask.

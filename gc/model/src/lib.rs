@@ -1,0 +1,19 @@
+//! The small protocols of `palimpsest-gc` under a model checker.
+//!
+//! The modules with a `#[path]` are the files of `gc/src`, as they ship; what they find at `crate::sync`, and in
+//! `palimpsest_runtime`, is that of `runtime/model`, where the rest is explained.
+#![allow(dead_code, reason = "the protocols' files have items that no model uses")]
+#![allow(missing_docs, reason = "items of the protocols' surroundings, documented where they ship")]
+
+pub mod error;
+#[path = "../../src/kind.rs"]
+pub mod kind;
+pub mod mark;
+#[path = "../../src/metadata.rs"]
+pub mod metadata;
+pub mod models;
+mod sizes;
+mod sync;
+#[path = "../../src/unit.rs"]
+pub mod unit;
+pub mod weak;

@@ -1,0 +1,6 @@
+//! Sizes with which all schedules can be tried.
+
+pub(crate) const PACKET: usize = 2;
+pub(crate) const LOOKS: u32 = 1;
+pub(crate) const WEAK_READS: u64 = 2;
+pub(crate) const RECENT: usize = 1;
