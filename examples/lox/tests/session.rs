@@ -55,3 +55,18 @@ fn two_sessions_are_separate() {
     assert!(other.run_entry("a;").is_err());
     assert_holds(&mut one, "a == 1");
 }
+
+#[test]
+fn a_program_without_end_runs_out_of_steps() {
+    let mut vm = session(None);
+    vm.print_to(std::io::sink());
+    for program in ["while (true) {}", "fun f(n) { if (n == 0) return; f(n - 1); f(n - 1); } f(60);"] {
+        vm.limit_steps(100_000);
+        let outcome = vm.run_entry(program);
+        assert!(matches!(&outcome, Err(InterpretError::Runtime(why)) if why.starts_with("Too many steps.")));
+    }
+    // The steps are used up for good.
+    assert!(vm.run_entry("1;").is_err());
+    vm.limit_steps(1000);
+    assert_holds(&mut vm, "1 + 1 == 2");
+}

@@ -66,6 +66,8 @@ pub struct Vm {
     /// The slots of the globals, which only move while compiling.
     globals: *mut Value,
     output: Output,
+    /// How many more instructions may be executed, where there is a limit.
+    steps: Option<u64>,
     started: Instant,
     /// Last, so that the roots above are unregistered before the heap goes.
     runtime: Runtime,
@@ -98,9 +100,21 @@ impl Vm {
             highest_captured: std::ptr::null_mut(),
             globals: std::ptr::null_mut(),
             output: Output::new(),
+            steps: None,
             started: Instant::now(),
             runtime,
         })
+    }
+
+    /// From here on the interpreter executes so many instructions, and then no more: `Too many steps.` is the run-time error. For
+    /// hosts that run what others wrote; memory has a limit in any case ([`HeapOptions`]), and so has the depth of calls.
+    pub fn limit_steps(&mut self, steps: u64) {
+        self.steps = Some(steps);
+    }
+
+    /// Writes what programs print to somewhere else than standard output.
+    pub fn print_to(&mut self, to: impl io::Write + 'static) {
+        self.output = Output::to(Box::new(to));
     }
 
     /// Compiles and runs a whole program.

@@ -1,6 +1,6 @@
 //! What a program prints: collected, and written in large pieces, or line by line where someone is watching.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use crate::heap::LoxHeap;
 use crate::object::write_value;
@@ -8,16 +8,22 @@ use crate::value::Value;
 
 const PIECE: usize = 64 * 1024;
 
-/// Buffered standard output.
+/// Buffered output, to standard output by default.
 pub struct Output {
     buffer: Vec<u8>,
+    to: Box<dyn Write>,
     /// Write every line at once.
     is_watched: bool,
 }
 
 impl Output {
     pub fn new() -> Output {
-        Output { buffer: Vec::new(), is_watched: io::stdout().is_terminal() }
+        Output { buffer: Vec::new(), to: Box::new(io::stdout()), is_watched: io::stdout().is_terminal() }
+    }
+
+    /// Output to somewhere else.
+    pub fn to(to: Box<dyn Write>) -> Output {
+        Output { buffer: Vec::new(), to, is_watched: false }
     }
 
     /// Prints `value` and a line feed. The value need not be rooted: it has been copied before anything waits.
@@ -33,10 +39,8 @@ impl Output {
             return Ok(());
         }
         let buffer = std::mem::take(&mut self.buffer);
-        let written = heap.blocking(|| {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(&buffer).and_then(|()| stdout.flush())
-        });
+        let to = &mut self.to;
+        let written = heap.blocking(|| to.write_all(&buffer).and_then(|()| to.flush()));
         // Keep the memory, unless it once took something huge.
         if buffer.capacity() <= 4 * PIECE {
             self.buffer = buffer;

@@ -13,6 +13,14 @@ use crate::vm::error::Failure;
 impl Vm {
     /// Runs the innermost call and what it calls, until the outermost call returns.
     pub(super) fn run(&mut self) -> Result<(), Failure> {
+        match self.steps {
+            None => self.run_loop::<false>(),
+            Some(_) => self.run_loop::<true>(),
+        }
+    }
+
+    /// The loop, which counts instructions where they are `LIMITED`; where they are not, nothing is left of that.
+    fn run_loop<const LIMITED: bool>(&mut self) -> Result<(), Failure> {
         let mut at = self.resume();
 
         /// Does something with the registers written back, and loads them again.
@@ -46,6 +54,15 @@ impl Vm {
         }
 
         loop {
+            if LIMITED {
+                match self.steps.and_then(|steps| steps.checked_sub(1)) {
+                    None => {
+                        self.pause(&at);
+                        return Err(Failure::error("Too many steps."));
+                    }
+                    left => self.steps = left,
+                }
+            }
             let word = at.fetch();
             let operand = (word >> 8) as usize;
             // SAFETY: the cursor points to an instruction, all of which the compiler makes with `Op::with`.
