@@ -1,17 +1,18 @@
 //! Sixteen threads on random graphs, cycles all the time, each verified, workers that are killed and stopped at random.
 //!
-//! As a test it lasts some seconds. `PALIMPSEST_SOAK_SECONDS=600 cargo test --release -p palimpsest-gc --test soak -- --nocapture`
-//! makes it last, on every rung in turn, or on the one that `PALIMPSEST_RUNG` names; `.ci/soak` does that for one rung of each
-//! snapshot.
+//! As a test it lasts some seconds on each rung; `.ci/soak --minutes 10 --seed 7 --rung preimage` makes it last. The seed is
+//! printed at the start, and comes from `PALIMPSEST_SOAK_SEED` if that is set. The same seed makes each thread decide the same, one
+//! operation after the other: what it allocates, where it stores, when it detaches. What differs from run to run is how the
+//! threads and the cycles fall together, which workers are killed and when, and so how far each thread gets in the time.
 
 mod common;
 
-use common::{Node, Nodes, Random, new_node, number_of, rungs};
-use palimpsest::{Address, Heap, Kind, Mutator, PlainPointers, RootRange, StackScan};
+use common::{AtEnd, Node, Nodes, Random, new_node, number_of, rungs};
+use palimpsest::{Address, Heap, Kind, Mutator, PlainPointers, RootRange, StackScan, Stats, Wish};
 use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const THREADS: usize = 16;
 
@@ -22,62 +23,104 @@ type Shadow = [[Option<u64>; 3]; SLOTS];
 /// Slots that all threads write to, native memory that is a root.
 const SHARED: usize = 64;
 
+/// How often it says how far it is.
+const SAYS: Duration = Duration::from_secs(10);
+
+fn number_from(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
 fn seconds() -> Duration {
-    let asked =
-        std::env::var("PALIMPSEST_SOAK_SECONDS").ok().map(|text| text.parse().expect("a number of seconds"));
-    Duration::from_secs(asked.unwrap_or(3))
+    Duration::from_secs(number_from("PALIMPSEST_SOAK_SECONDS").unwrap_or(3))
+}
+
+/// Says how to do it again, if this is a panic's doing.
+struct Again<'a>(&'a str);
+
+impl Drop for Again<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("soak failed; again: {}", self.0);
+        }
+    }
 }
 
 #[test]
 fn random_graphs_survive_everything_at_once() {
+    let seed = number_from("PALIMPSEST_SOAK_SEED").unwrap_or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        now.as_nanos() as u64 % 1_000_000_000
+    });
     for rung in rungs() {
-        let builder = Heap::builder(PlainPointers)
-            .limit(256 << 20)
-            .rung(rung)
-            .stress(30_000)
-            .poison(false)
-            .workers(2)
-            .worker_chaos(6)
-            .worker_patience(Duration::from_millis(300));
-        let nodes = Nodes::new(builder);
-        let shared: Vec<AtomicPtr<Node>> = (0..SHARED).map(|_| AtomicPtr::new(null_mut())).collect();
-        // SAFETY: the words outlive the guard; threads write to them between safepoints only.
-        let _roots =
-            unsafe { nodes.heap.add_roots(RootRange::Fixed { start: shared.as_ptr().cast(), len: SHARED }) };
-        let (done, operations) = (AtomicBool::new(false), AtomicU64::new(0));
-        std::thread::scope(|s| {
-            for seed in 0..THREADS {
-                let (nodes, shared, done, operations) = (&nodes, &shared, &done, &operations);
-                s.spawn(move || {
-                    let mut thread = Thread::new(nodes, shared, seed);
-                    while !done.load(Ordering::Relaxed) {
-                        operations.fetch_add(thread.work(), Ordering::Relaxed);
-                    }
-                });
-            }
-            let (start, mut said) = (Instant::now(), Instant::now());
-            while start.elapsed() < seconds() {
-                std::thread::sleep(Duration::from_millis(100));
-                if said.elapsed() > Duration::from_secs(30) {
-                    said = Instant::now();
-                    let stats = nodes.heap.stats();
-                    eprintln!(
-                        "{rung}: {:?}, {} cycles ({} young), {} failed, {} fell back, {} operations",
-                        start.elapsed(),
-                        stats.cycles,
-                        stats.young_cycles,
-                        stats.failures,
-                        stats.fallbacks,
-                        operations.load(Ordering::Relaxed)
-                    );
-                }
-            }
-            done.store(true, Ordering::Relaxed);
-        });
-        let stats = nodes.heap.stats();
-        eprintln!("{rung}: {} operations\n{stats}", operations.load(Ordering::Relaxed));
-        assert!(stats.cycles > 5, "{stats}");
+        let (minutes, rest) = (seconds().as_secs() / 60, seconds().as_secs() % 60);
+        let command =
+            format!(".ci/soak --minutes {} --seed {seed} --rung {rung}", minutes + u64::from(rest > 0));
+        // Now: a heap that is found corrupt ends the process.
+        eprintln!("soak: seed {seed}; again: {command}");
+        let _again = Again(&command);
+        soak(rung, seed);
     }
+}
+
+fn soak(rung: Wish, seed: u64) {
+    let builder = Heap::builder(PlainPointers)
+        .limit(256 << 20)
+        .rung(rung)
+        .stress(30_000)
+        .poison(false)
+        .workers(2)
+        .worker_chaos(6)
+        .worker_patience(Duration::from_millis(300));
+    let nodes = Nodes::new(builder);
+    let shared: Vec<AtomicPtr<Node>> = (0..SHARED).map(|_| AtomicPtr::new(null_mut())).collect();
+    // SAFETY: the words outlive the guard; threads write to them between safepoints only.
+    let _roots =
+        unsafe { nodes.heap.add_roots(RootRange::Fixed { start: shared.as_ptr().cast(), len: SHARED }) };
+    let (done, operations) = (AtomicBool::new(false), AtomicU64::new(0));
+    let start = Instant::now();
+    std::thread::scope(|s| {
+        for k in 0..THREADS {
+            let (nodes, shared, done, operations) = (&nodes, &shared, &done, &operations);
+            s.spawn(move || {
+                // One that fails ends the others.
+                let _ends = AtEnd(done);
+                let mut thread = Thread::new(nodes, shared, seed, k);
+                while !done.load(Ordering::Relaxed) {
+                    operations.fetch_add(thread.work(), Ordering::Relaxed);
+                }
+            });
+        }
+        let mut said = start;
+        while start.elapsed() < seconds() && !done.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(50));
+            if said.elapsed() >= SAYS {
+                said = Instant::now();
+                say(rung, start, &nodes.heap.stats(), operations.load(Ordering::Relaxed));
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let stats = nodes.heap.stats();
+    eprintln!("soak is over, seed {seed}:");
+    say(rung, start, &stats, operations.load(Ordering::Relaxed));
+    assert!(stats.cycles > 5, "{stats}");
+}
+
+/// What has been done so far, in a line. Killed are all workers that did not end by themselves: those whose cycle failed, and those
+/// whose work the others took over.
+fn say(rung: Wish, start: Instant, stats: &Stats, operations: u64) {
+    eprintln!(
+        "{rung}: {:.0} s, {operations} operations, {} cycles ({} young), {} workers killed, {} cycles failed, \
+         {} fell back, {} takeovers, {} MiB marked",
+        start.elapsed().as_secs_f64(),
+        stats.cycles,
+        stats.young_cycles,
+        stats.lost_workers + stats.failures,
+        stats.failures,
+        stats.fallbacks,
+        stats.takeovers,
+        stats.marked_bytes >> 20,
+    );
 }
 
 /// What one thread does, between being attached and detached.
@@ -89,9 +132,11 @@ struct Thread<'a> {
 }
 
 impl<'a> Thread<'a> {
-    fn new(nodes: &'a Nodes, shared: &'a [AtomicPtr<Node>], seed: usize) -> Self {
-        let number = (seed as u64) << 40;
-        Self { nodes, shared, random: Random(0x9e37_79b9_7f4a_7c15 ^ (seed as u64 + 1) << 13), number }
+    fn new(nodes: &'a Nodes, shared: &'a [AtomicPtr<Node>], seed: u64, k: usize) -> Self {
+        let number = (k as u64) << 40;
+        // Each thread has a stream of its own. The generator's state is not 0.
+        let stream = (seed << 8 | k as u64 | 1 << 63).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self { nodes, shared, random: Random(stream | 1), number }
     }
 
     /// Attaches, works on a table of its own and on the shared slots, checks all of it, and detaches. How many operations.
