@@ -44,3 +44,19 @@ mod stats;
 mod status;
 mod trace;
 mod weak;
+
+/// The functions and types by a path, for programs in Rust that test them. C knows them by their names.
+#[doc(hidden)]
+pub mod by_path {
+    pub use crate::config::*;
+    pub use crate::finalizers::*;
+    pub use crate::heap::*;
+    pub use crate::kinds::*;
+    pub use crate::maps::*;
+    pub use crate::mutator::*;
+    pub use crate::regions::*;
+    pub use crate::roots::*;
+    pub use crate::stats::*;
+    pub use crate::status::*;
+    pub use crate::weak::*;
+}
