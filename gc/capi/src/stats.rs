@@ -140,7 +140,10 @@ pub unsafe extern "C" fn palimpsest_heap_stats(
 
 /// Stores how long ago the heap was made, in milliseconds: the clock of `began_ms` in pauses and cycles.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn palimpsest_heap_age(heap: *const palimpsest_heap, ms: *mut f64) -> palimpsest_status {
+pub unsafe extern "C" fn palimpsest_heap_age(
+    heap: *const palimpsest_heap,
+    ms: *mut f64,
+) -> palimpsest_status {
     entry(|| {
         // SAFETY: what C passes; see the crate.
         let (heap, place) = unsafe { (lend(heap)?, out(ms, "ms")?) };
