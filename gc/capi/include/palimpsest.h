@@ -168,6 +168,8 @@ typedef struct {
     double fork_ms;
     // Marking, as far as that was done in the pause.
     double mark_ms;
+    // When it began, since the heap was made, as `palimpsest_heap_age` counts.
+    double began_ms;
 } palimpsest_pause;
 
 // One cycle. The caller sets `size`.
@@ -208,6 +210,12 @@ typedef struct {
     uint64_t weak_entries_cleared;
     // Registrations that were queued for finalization.
     uint64_t finalizers_queued;
+    // When it began, in milliseconds since the heap was made, as `palimpsest_heap_age` counts.
+    double began_ms;
+    // When its pause began.
+    double pause_began_ms;
+    // When it ended, before sweeping.
+    double ended_ms;
 } palimpsest_cycle;
 
 // Functions that are called when the collector does something; NULL for what is not of interest. The caller sets `size`, and all
@@ -709,6 +717,9 @@ palimpsest_status palimpsest_roots_free(palimpsest_roots *roots);
 // Stores what the heap has done. What is populated is asked of the kernel: about a millisecond for each gibibyte in use.
 palimpsest_status palimpsest_heap_stats(const palimpsest_heap *heap,
                                         palimpsest_stats *stats);
+
+// Stores how long ago the heap was made, in milliseconds: the clock of `began_ms` in pauses and cycles.
+palimpsest_status palimpsest_heap_age(const palimpsest_heap *heap, double *ms);
 
 // Stores what the process occupies. The kernel walks all of its page tables for that: milliseconds, for a large process.
 palimpsest_status palimpsest_heap_footprint(const palimpsest_heap *heap,
