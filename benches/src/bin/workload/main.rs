@@ -85,10 +85,11 @@ fn run(options: &Options) -> Result<String, Box<dyn Error>> {
     }?;
     let wall = start.elapsed();
     let samples = sampler.map(Sampler::end);
-    let report = Report::new(&options.workload, wall, outcome, heap.stats(), pauses.since(start_ms));
-    let histogram = heap.pauses();
+    let mut report = Report::new(&options.workload, wall, outcome, heap.stats());
+    let (histogram, end_ms) = (heap.pauses(), heap.age().as_secs_f64() * 1e3);
     // Ends the collector too, so that its log cannot go on after this.
     drop((mutator, heap));
+    report.pauses_ms = pauses.between(start_ms, end_ms);
     if options.gc_log {
         eprintln!("pauses: {histogram}");
     }

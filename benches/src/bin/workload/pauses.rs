@@ -25,10 +25,12 @@ impl Listener for Pauses {
 }
 
 impl Pauses {
-    /// Those of a workload that began at this moment, from its start.
-    pub(crate) fn since(&self, start_ms: f64) -> Vec<(f64, f64)> {
+    /// Those that began in this time, which is that of a workload, from its start. Complete when the heap is gone: a cycle is counted
+    /// before it is told of.
+    pub(crate) fn between(&self, start_ms: f64, end_ms: f64) -> Vec<(f64, f64)> {
         let pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let digits = |ms: f64| (ms * 1e6).round() / 1e6;
-        pauses.iter().map(|&(began, length)| (digits(began - start_ms), digits(length))).collect()
+        let inside = pauses.iter().filter(|pause| (start_ms..end_ms).contains(&pause.0));
+        inside.map(|&(began, length)| (digits(began - start_ms), digits(length))).collect()
     }
 }

@@ -51,7 +51,8 @@ pub(crate) struct Report {
     #[serde(flatten)]
     quantiles: Option<Quantiles>,
     latency_ms: BTreeMap<String, f64>,
-    pauses_ms: Vec<(f64, f64)>,
+    /// Entered when the heap is gone.
+    pub(crate) pauses_ms: Vec<(f64, f64)>,
     slow_ops_ms: Vec<(f64, f64)>,
     /// Slow operations that are missing in the list, which has room for 100,000.
     slow_ops_left_out: u64,
@@ -69,13 +70,7 @@ struct Quantiles {
 
 impl Report {
     /// Takes the process' figures as of now.
-    pub(crate) fn new(
-        workload: &Workload,
-        wall: Duration,
-        outcome: Outcome,
-        gc: Stats,
-        pauses_ms: Vec<(f64, f64)>,
-    ) -> Self {
+    pub(crate) fn new(workload: &Workload, wall: Duration, outcome: Outcome, gc: Stats) -> Self {
         // A server's requests are slow where they were worked at for long: those that waited behind them are in the histogram.
         let slow = outcome.service.as_ref().or(outcome.latency.as_ref()).map(|latency| &latency.slow);
         let (own, children) = (usage(libc::RUSAGE_SELF), usage(libc::RUSAGE_CHILDREN));
@@ -92,7 +87,7 @@ impl Report {
             build_s: outcome.build.map(|time| decimals(time.as_secs_f64(), 4)),
             quantiles: outcome.latency.as_ref().map(Quantiles::new),
             latency_ms: latencies(&outcome),
-            pauses_ms,
+            pauses_ms: Vec::new(),
             slow_ops_ms: slow.map(Slow::in_ms).unwrap_or_default(),
             slow_ops_left_out: slow.map_or(0, Slow::left_out),
             checksum: outcome.checksum,
