@@ -105,6 +105,7 @@ fn summary(results: &Results) -> String {
     format!("{runs} of {peers} in {rounds} at most, {} minutes of work{noise}.", figure(wall / 60.0))
 }
 
+/// A count of things in words.
 fn many(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

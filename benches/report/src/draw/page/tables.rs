@@ -1,5 +1,6 @@
 //! The figures of the pictures, as tables.
 
+use super::many;
 use crate::draw::number::{Unit, figure};
 use crate::measure::{Group, Table, bounds, tables};
 use crate::results::{Part, Results, Run};
@@ -23,22 +24,29 @@ struct Column<'a> {
     cell: Cell<'a>,
 }
 
-/// A table for each workload of each part.
+/// A table for each workload of each part; those of the parts that repeat a workload many times are folded.
 pub(super) fn all(results: &Results) -> Vec<Markup> {
-    let parts = [Part::Programs, Part::LiveHeap, Part::MutationRate, Part::Threads, Part::Lox];
-    let all =
-        parts.into_iter().flat_map(|part| tables(results, part).into_iter().map(move |table| (part, table)));
-    all.map(|(part, table)| one(part, &table)).collect()
+    let parts = [
+        (Part::Programs, ""),
+        (Part::LiveHeap, "Live heap"),
+        (Part::MutationRate, "Mutation rate"),
+        (Part::Threads, "Threads"),
+        (Part::Lox, "Lox programs"),
+    ];
+    let part = |(part, name): (Part, &str)| {
+        let tables: Vec<Markup> = tables(results, part).iter().map(one).collect();
+        match tables.len() {
+            0 => None,
+            _ if name.is_empty() => Some(html! { @for table in &tables { (table) } }),
+            count => Some(html! {
+                details { summary { (name) ": " (many(count, "table")) } @for table in &tables { (table) } }
+            }),
+        }
+    };
+    parts.into_iter().filter_map(part).collect()
 }
 
-fn one(part: Part, table: &Table<'_>) -> Markup {
-    let what = match part {
-        Part::Programs => "",
-        Part::LiveHeap => "Live heap: ",
-        Part::MutationRate => "Mutation rate: ",
-        Part::Threads => "Threads: ",
-        Part::Lox => "Lox: ",
-    };
+fn one(table: &Table<'_>) -> Markup {
     let mut columns = columns(table);
     // What nobody has is not asked of anybody.
     columns.retain(|column| table.groups.iter().any(|group| (column.cell)(group).is_some()));
@@ -54,7 +62,7 @@ fn one(part: Part, table: &Table<'_>) -> Markup {
     html! {
         div class="wide" tabindex="0" role="group" aria-label="Table; scrolls sideways in a small window" {
             table {
-                caption { (what) (table.name()) }
+                caption { (table.name()) }
                 thead { tr { th scope="col" { "peer" } @for column in &columns { th scope="col" title=(column.means) { (column.name) } } } }
                 tbody { @for row in rows { (row) } }
             }
@@ -109,10 +117,10 @@ fn columns<'a>(table: &Table<'_>) -> Vec<Column<'a>> {
                 .map(|cycles| format!("{cycles:.0}"))
         }),
         column("pause 50%", "median pause, ms", pause(0.5)),
-        column("99%", "pause that 99 of 100 do not exceed, ms", pause(0.99)),
-        column("longest", "longest pause, ms", pause(1.0)),
+        column("pause 99%", "pause that 99 of 100 do not exceed, ms", pause(0.99)),
+        column("pause max", "longest pause, ms", pause(1.0)),
         column("op 99%", "latency that 99 of 100 operations do not exceed, ms", latency("p99")),
-        column("99.9%", "latency that 999 of 1000 operations do not exceed, ms", latency("p99.9")),
-        column("longest", "longest operation, ms", latency("max")),
+        column("op 99.9%", "latency that 999 of 1000 operations do not exceed, ms", latency("p99.9")),
+        column("op max", "longest operation, ms", latency("max")),
     ]
 }
