@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 /// What stands above the tables.
 pub(super) const HOW_TO_READ: &str = "Medians of the rounds. ± is the range of the rounds, the slowest less the fastest, in per cent of the median: \
-     differences below it are noise. Pauses are those of all rounds together. A dash stands for what a peer does not have or was not \
+     differences below it are noise. Pauses and operations are in milliseconds, pauses those of all rounds together. A dash stands for what a peer does not have or was not \
      measured.";
 
 /// What stands for a figure that there is none of.
