@@ -11,12 +11,14 @@
 //! * [`mapping`] holds the heap's address range and the tables that parent and worker share;
 //! * [`host_fork`] keeps a heap and the children that its process forks apart;
 //! * [`ladder`] tries the ways of keeping a snapshot that this machine allows, and says why it does without the others;
+//! * [`crash`] says what is known when an invariant does not hold, and ends the process;
 //! * [`sys`] is the one room in which system calls are made.
 //!
 //! The `palimpsest` collector (package `palimpsest-gc`) is built on it. An embedder normally uses that crate.
 #![cfg(target_os = "linux")]
 
 pub mod barrier;
+pub mod crash;
 pub mod error;
 pub mod host_fork;
 pub mod ladder;

@@ -74,6 +74,16 @@ impl Pool {
         PageIndex(self.owners[slot as usize].load(Ordering::Relaxed))
     }
 
+    /// The same of a slot that may not exist.
+    pub(super) fn owner_of(&self, slot: Slot) -> Option<PageIndex> {
+        Some(PageIndex(self.owners.get(slot as usize)?.load(Ordering::Relaxed)))
+    }
+
+    /// How many slots there are.
+    pub(super) fn capacity(&self) -> usize {
+        self.images.len()
+    }
+
     pub(super) fn populated(&self) -> Bytes {
         self.images.populated()
     }
@@ -106,7 +116,9 @@ impl Pool {
     /// The words of a slot: the worker reads them, and whoever has taken it writes them.
     #[inline]
     pub(crate) fn image(&self, slot: Slot) -> &[AtomicU64; PAGE_WORDS] {
-        &self.images[slot as usize]
+        self.images.get(slot as usize).unwrap_or_else(|| {
+            crate::crash::violated(None, format_args!("a page's word names pre-image {slot}, which does not exist"))
+        })
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::Barrier;
 use super::epoch::Epoch;
+use crate::crash;
 use crate::error::Error;
 use crate::sys::lock::{HoldAcrossFork, Mutex};
 use crate::unit::{PAGE_SIZE, PageIndex};
@@ -71,11 +72,18 @@ pub(super) fn keep(barrier: &Arc<Barrier>) {
 
 /// The hook of the handlers for faults. Async-signal-safe.
 pub(super) fn on_fault(address: usize) -> bool {
-    with_barrier(address, |barrier| {
-        let page = (address - barrier.heap.base().as_usize()) / PAGE_SIZE;
-        barrier.trap(PageIndex(page as u32))
+    let resolved = with_barrier(address, |barrier| {
+        let page = PageIndex(((address - barrier.heap.base().as_usize()) / PAGE_SIZE) as u32);
+        let resolved = barrier.trap(page);
+        if !resolved {
+            crash::explain(address, Some(&barrier.state(page)));
+        }
+        resolved
+    });
+    resolved.unwrap_or_else(|| {
+        crash::explain(address, None);
+        false
     })
-    .unwrap_or(false)
 }
 
 /// Calls `f` with the barrier whose traced half holds the address. Async-signal-safe.

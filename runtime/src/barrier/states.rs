@@ -189,6 +189,7 @@ impl Barrier {
         for slot in 0..used {
             // No handler holds this slot any more: those that could have were waited for, later ones save nothing.
             let page = self.pool.owner(slot);
+            self.check_slot(slot, page);
             self.word(page).store(PageWord::OPEN.raw(), Ordering::Release);
             // A page that was saved while the snapshot began may have been passed by, and its flag lowered.
             if !mutation!("end: a saved page is not dirty") {

@@ -74,7 +74,8 @@ impl Barrier {
                 }
                 // Saved, and perhaps not yet unprotected by the thread that saved it: help. The page is not armed again before
                 // this handler has left (`end_snapshot` waits), so this cannot undo a later arming.
-                _saved => {
+                saved => {
+                    self.check_saved(page, saved);
                     let opened = self.delivery.open(PageRange::new(page.0, page.0 + 1)).is_ok();
                     return (opened || self.give_up()) && self.retries_left(page);
                 }

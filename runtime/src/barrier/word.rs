@@ -1,5 +1,7 @@
 //! The 32-bit word of a page.
 
+use std::fmt;
+
 /// A page's state as it stands in shared memory.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 #[repr(transparent)]
@@ -42,6 +44,18 @@ impl PageWord {
     #[inline]
     pub const fn from_raw(raw: u32) -> Self {
         Self(raw)
+    }
+}
+
+impl fmt::Display for PageWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::OPEN => f.write_str("open"),
+            Self::ARMED => f.write_str("armed"),
+            Self::SAVING => f.write_str("being saved or opened"),
+            Self::ARMING => f.write_str("being armed"),
+            Self(raw) => write!(f, "saved in pre-image {}", raw - Self::FIRST_SLOT),
+        }
     }
 }
 

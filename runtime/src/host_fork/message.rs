@@ -1,8 +1,9 @@
 //! What a child is told that touches a heap which it has not. **Runs in a signal handler**, in part.
 
+use crate::crash::Line;
 use crate::sys::inherited;
 use crate::sys::process;
-use std::fmt::{self, Write};
+use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a child can do.
@@ -50,44 +51,4 @@ pub fn stop_without_heap(operation: &str) -> ! {
         advice()
     );
     process::stop(line.as_str())
-}
-
-/// Text without an allocation.
-struct Line {
-    bytes: [u8; 512],
-    len: usize,
-}
-
-impl Line {
-    fn new() -> Self {
-        Self { bytes: [0; 512], len: 0 }
-    }
-
-    fn as_str(&self) -> &str {
-        // Only whole strings are put in, so this does not fail.
-        str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
-    }
-}
-
-impl Write for Line {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
-        room.copy_from_slice(text.as_bytes());
-        self.len += text.len();
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_takes_what_fits() {
-        let mut line = Line::new();
-        write!(line, "{:#x}..end", 4096).unwrap();
-        assert_eq!(line.as_str(), "0x1000..end");
-        assert!(line.write_str(&"x".repeat(600)).is_err());
-        assert_eq!(line.as_str(), "0x1000..end");
-    }
 }

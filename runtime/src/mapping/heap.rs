@@ -15,6 +15,7 @@
 use crate::error::Error;
 use crate::sync::AtomicU64;
 use crate::sys::generation::Home;
+use crate::sys::guarded::{self, GUARD};
 use crate::sys::inherited::Listed;
 use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, CHUNK_SIZE, PAGE_SIZE, PAGE_WORDS, PageIndex, PageRange};
@@ -66,16 +67,20 @@ impl HeapMapping {
             Backing::Shared => Some(memory::memfd("palimpsest-heap", half)?),
             Backing::Private => None,
         };
-        let reserve = memory::map_private(Bytes(2 * half.0 + ALIGN))?;
-        let base = Address::new((reserve.as_ptr().expose_provenance()).next_multiple_of(ALIGN));
+        // Room for a guard on either side, wherever in it the base comes to lie.
+        let reserve = memory::map_private(Bytes(2 * half.0 + ALIGN + 2 * GUARD.0))?;
+        let first = reserve.as_ptr().expose_provenance() + GUARD.0;
+        let base = Address::new(first.next_multiple_of(ALIGN));
         // SAFETY: the traced half lies in the reserve, which was just made and which nothing refers to yet;
-        // likewise the ranges of the advice.
+        // likewise the ranges of the advice, and the guards.
         unsafe {
             if let Some(file) = &file {
                 memory::map_file_over(base, half, file.as_fd())?;
             }
             memory::advise(base, half, Advise::DontFork)?;
             memory::advise(base.add(half.0), half, Advise::DontFork)?;
+            guarded::guard(base, Bytes(2 * half.0))
+                .map_err(|errno| Error::denied(format!("guarding the heap at {base}"), errno))?;
         }
         let listed = Listed::heap(base, Bytes(2 * half.0), file.as_ref().map(AsFd::as_fd));
         Ok(Self { _listed: listed, _reserve: reserve, file, base, half, home: Home::new() })

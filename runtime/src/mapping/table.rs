@@ -5,9 +5,9 @@
 
 use crate::error::Error;
 use crate::sys::inherited::Listed;
+use crate::sys::guarded::Guarded;
 use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, PAGE_SIZE};
-use memmap2::{MmapMut, MmapRaw};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
@@ -38,6 +38,32 @@ pub struct Region<'a> {
     pub(crate) at: Address,
     pub(crate) len: Bytes,
     pub(crate) file: BorrowedFd<'a>,
+    /// How much of it values occupy.
+    used: Bytes,
+}
+
+impl Region<'_> {
+    /// Reports a table that something has written past: what is left of its last page has to be zero. Only of those of a single
+    /// page, the heads of lists and the like, which are populated in any case; past the page there is a guard.
+    pub fn check_slack(&self) {
+        if self.len.0 != PAGE_SIZE {
+            return;
+        }
+        let mut offset = self.used.0.next_multiple_of(8);
+        while offset < self.len.0 {
+            let at = self.at.add(offset);
+            // SAFETY: an aligned word of the table's own page, mapped readable while it is borrowed; no value is there.
+            let found = unsafe { at.as_ptr::<u64>().read_volatile() };
+            if found != 0 {
+                let first = self.at;
+                crate::crash::violated(
+                    None,
+                    format_args!("{found:#x} at {at}, behind the last value of the table at {first}: something wrote past it"),
+                );
+            }
+            offset += 8;
+        }
+    }
 }
 
 /// A table that parent and workers share.
@@ -45,7 +71,7 @@ pub struct Region<'a> {
 pub struct Shared<T> {
     // Dropped before what it lists.
     _listed: Listed,
-    map: MmapRaw,
+    map: Guarded,
     fd: OwnedFd,
     /// `len` values of `T` fit into `map`.
     len: usize,
@@ -67,16 +93,17 @@ impl<T: Zeroed> Shared<T> {
     fn make(name: &str, len: usize, is_scratch: bool) -> Result<Self, Error> {
         let bytes = bytes_for::<T>(len);
         let fd = memory::memfd(name, bytes)?;
-        let map = memory::map_file(fd.as_fd(), bytes)?;
+        let map = Guarded::file(fd.as_fd(), bytes)?;
         // SAFETY: the whole of a mapping made here.
-        unsafe { memory::advise(Address::from_ptr(map.as_ptr()), bytes, Advise::DontFork) }?;
-        let listed = Listed::shared(Address::from_ptr(map.as_ptr()), bytes, fd.as_fd(), is_scratch);
+        unsafe { memory::advise(map.at(), bytes, Advise::DontFork) }?;
+        let listed = Listed::shared(map.at(), bytes, fd.as_fd(), is_scratch);
         Ok(Self { _listed: listed, map, fd, len, of: std::marker::PhantomData })
     }
 
     /// Where the table is.
     pub fn region(&self) -> Region<'_> {
-        Region { at: Address::from_ptr(self.map.as_ptr()), len: Bytes(self.map.len()), file: self.fd.as_fd() }
+        let used = Bytes(self.len * size_of::<T>());
+        Region { at: self.map.at(), len: self.map.len(), file: self.fd.as_fd(), used }
     }
 
     /// Bytes of this table that are populated, wherever they were touched.
@@ -90,7 +117,7 @@ impl<T: Zeroed> Shared<T> {
         let start = (from * size_of::<T>()).next_multiple_of(PAGE_SIZE);
         let end = to.min(self.len) * size_of::<T>() / PAGE_SIZE * PAGE_SIZE;
         if start < end {
-            let at = Address::from_ptr(self.map.as_ptr()).add(start);
+            let at = self.map.at().add(start);
             // SAFETY: page-aligned, inside this mapping; the caller does not need the contents. Memory that
             // could not be given back is merely kept.
             let _ = unsafe { memory::advise(at, Bytes(end - start), Advise::PunchHole) };
@@ -103,7 +130,7 @@ impl<T> Deref for Shared<T> {
     #[inline]
     fn deref(&self) -> &[T] {
         // SAFETY: the mapping holds `len` values, valid since all-zero is (`Zeroed`), for as long as `self`.
-        unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.map.at().as_ptr(), self.len) }
     }
 }
 
@@ -112,7 +139,7 @@ impl<T> Deref for Shared<T> {
 pub struct Private<T> {
     // Dropped before what it lists.
     _listed: Listed,
-    map: MmapMut,
+    map: Guarded,
     /// `len` values of `T` fit into `map`.
     len: usize,
     of: std::marker::PhantomData<T>,
@@ -122,10 +149,10 @@ impl<T: Zeroed> Private<T> {
     /// A table of `len` zeroes that no child inherits.
     pub fn new(len: usize) -> Result<Self, Error> {
         let bytes = bytes_for::<T>(len);
-        let map = memory::map_private(bytes)?;
+        let map = Guarded::private(bytes)?;
         // SAFETY: the whole of a mapping made here.
-        unsafe { memory::advise(Address::from_ptr(map.as_ptr()), bytes, Advise::DontFork) }?;
-        let listed = Listed::private(Address::from_ptr(map.as_ptr()), bytes);
+        unsafe { memory::advise(map.at(), bytes, Advise::DontFork) }?;
+        let listed = Listed::private(map.at(), bytes);
         Ok(Self { _listed: listed, map, len, of: std::marker::PhantomData })
     }
 }
@@ -135,7 +162,7 @@ impl<T> Deref for Private<T> {
     #[inline]
     fn deref(&self) -> &[T] {
         // SAFETY: as for `Shared`.
-        unsafe { std::slice::from_raw_parts(self.map.as_ptr().cast(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.map.at().as_ptr(), self.len) }
     }
 }
 

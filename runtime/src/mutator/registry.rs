@@ -1,5 +1,7 @@
 //! The attached threads of one heap.
 
+mod testimony;
+
 use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, runs};
 use crate::error::Error;
 use crate::sizes::STOP_SPINS;

@@ -311,6 +311,34 @@ pub(crate) fn lost(address: usize) -> Option<(bool, usize, usize)> {
     })
 }
 
+/// What an address lies in.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Near {
+    /// The range of a heap.
+    Heap,
+    /// A table.
+    Table,
+    /// The guard beside either.
+    Guard,
+}
+
+/// What of this process's heaps there is at an address: what, and the first and last byte of it, or of what the guard is of.
+/// Async-signal-safe.
+pub(crate) fn near(address: usize) -> Option<(Near, usize, usize)> {
+    let find = |guard: usize| {
+        entries().find_map(|entry| {
+            let what = entry.what().filter(|what| !matches!(what, What::Event | What::Descriptor))?;
+            let (at, len) = entry.range();
+            let first = at.as_usize();
+            let place = if what == What::Heap { Near::Heap } else { Near::Table };
+            let inside = address.wrapping_sub(first - guard) < len.0 + 2 * guard;
+            inside.then(|| (if guard > 0 { Near::Guard } else { place }, first, first + len.0 - 1))
+        })
+    };
+    // One table's guard is beside another's.
+    find(0).or_else(|| find(super::guarded::GUARD.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

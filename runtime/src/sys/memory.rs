@@ -7,8 +7,8 @@ use super::inject::{Call, check};
 use super::{Errno, limits};
 use crate::error::Error;
 use crate::unit::{Address, Bytes, PAGE_SIZE};
-use memmap2::{MmapMut, MmapOptions, MmapRaw};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use memmap2::{MmapMut, MmapOptions};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use std::ffi::c_void;
@@ -59,14 +59,6 @@ pub fn probe_memfd() -> Result<(), Errno> {
     create("palimpsest-probe").map(|_| ())
 }
 
-/// The whole of a memory file, mapped shared and writable.
-pub fn map_file(fd: BorrowedFd<'_>, len: Bytes) -> Result<MmapRaw, Error> {
-    limits::check_address_space(len)?;
-    check(Call::Map)
-        .and_then(|()| MmapOptions::new().len(len.0).map_raw(fd.as_raw_fd()).map_err(|e| io_errno(&e)))
-        .map_err(|errno| Error::advise(format!("mapping {len} of shared memory"), errno, OVERCOMMIT))
-}
-
 /// Puts the file's first `len` bytes at `at`, over what is mapped there.
 ///
 /// # Safety
@@ -79,7 +71,7 @@ pub unsafe fn map_file_over(at: Address, len: Bytes, fd: BorrowedFd<'_>) -> Resu
             unsafe { rustix::mm::mmap(at.as_ptr(), len.0, ProtFlags::READ | ProtFlags::WRITE, flags, fd, 0) }
         })
         .map(|_| ())
-        .map_err(|errno| Error::advise(format!("mapping {len} of heap at {at}"), errno, OVERCOMMIT))
+        .map_err(|errno| Error::advise(format!("mapping {len} of shared memory at {at}"), errno, OVERCOMMIT))
 }
 
 /// In a worker: a file of its parent's, shared, where the parent has it. Async-signal-safe.
@@ -292,6 +284,7 @@ pub fn populated(fd: impl AsFd) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use super::super::guarded::Guarded;
     use super::*;
 
     #[test]
@@ -314,12 +307,12 @@ mod tests {
         let fd = memfd("test", Bytes::mib(64)).unwrap();
         assert_eq!(populated(&fd), Bytes(0));
         assert!(rustix::fs::ftruncate(&fd, 4096).is_err());
-        let map = map_file(fd.as_fd(), Bytes::mib(64)).unwrap();
+        let map = Guarded::file(fd.as_fd(), Bytes::mib(64)).unwrap();
         // SAFETY: the first byte of a live mapping that nothing else refers to.
-        unsafe { map.as_mut_ptr().write_volatile(1) };
+        unsafe { map.at().as_ptr::<u8>().write_volatile(1) };
         assert_eq!(populated(&fd), Bytes(4096));
         // SAFETY: the whole mapping is this test's, and its contents are not needed.
-        unsafe { advise(Address::from_ptr(map.as_ptr()), Bytes::mib(64), Advise::PunchHole) }.unwrap();
+        unsafe { advise(map.at(), Bytes::mib(64), Advise::PunchHole) }.unwrap();
         assert_eq!(populated(&fd), Bytes(0));
     }
 }

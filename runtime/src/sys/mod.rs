@@ -11,6 +11,7 @@ pub mod clock;
 pub mod event;
 pub mod futex;
 pub mod generation;
+pub mod guarded;
 pub mod inherited;
 pub mod inject;
 pub mod limits;

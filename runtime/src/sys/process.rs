@@ -141,15 +141,15 @@ pub fn at_fork(
     }
 }
 
-/// Ends the process when a panic goes through it: for the threads for which all others wait. The panic's message has been
-/// printed then.
+/// Ends the process with a report when a panic goes through it: for the threads for which all others wait. The panic's message
+/// has been printed then.
 #[derive(Debug)]
 pub struct StopOnUnwind;
 
 impl Drop for StopOnUnwind {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            std::process::abort();
+            crate::crash::violated(None, format_args!("a thread of the collector panicked; its message is above"));
         }
     }
 }
@@ -157,14 +157,26 @@ impl Drop for StopOnUnwind {
 /// Writes a message to the standard error and ends the process with `SIGABRT`. Async-signal-safe.
 pub fn stop(message: &str) -> ! {
     say(message);
+    abort_now()
+}
+
+/// Ends the process with `SIGABRT`. Async-signal-safe.
+pub fn abort_now() -> ! {
     // SAFETY: `abort` may be called at any time, from a handler too.
     unsafe { libc::abort() }
 }
 
 /// Writes a message to the standard error. Async-signal-safe.
 pub fn say(message: &str) {
-    // Where the standard error is closed, nobody wants to know.
-    let _ = rustix::io::write(rustix::stdio::stderr(), message.as_bytes());
+    let mut rest = message.as_bytes();
+    while !rest.is_empty() {
+        match rustix::io::write(rustix::stdio::stderr(), rest) {
+            Ok(written @ 1..) => rest = &rest[written..],
+            Err(Errno::INTR) => {}
+            // Where the standard error is closed, nobody wants to know.
+            _ => return,
+        }
+    }
 }
 
 /// A calling thread in a hurry: at the highest ordinary priority until this is dropped, where the process may ask for that
@@ -222,6 +234,17 @@ pub fn has_parent(parent: Pid) -> bool {
 pub fn kernel() -> (String, String) {
     let uname = rustix::system::uname();
     (uname.release().to_string_lossy().into_owned(), uname.version().to_string_lossy().into_owned())
+}
+
+/// The kernel's release, as `uname -r` prints it. Async-signal-safe.
+pub fn kernel_release() -> impl std::fmt::Display {
+    struct Release(rustix::system::Uname);
+    impl std::fmt::Display for Release {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str(self.0.release().to_str().unwrap_or("of an unknown release"))
+        }
+    }
+    Release(rustix::system::uname())
 }
 
 /// Starts a thread of the collector's own. It begins with all signals blocked.

@@ -28,7 +28,7 @@ mod roll;
 pub mod view;
 
 pub use crew::{Fate, Member, Muster};
-pub use record::Record;
+pub use record::{Note, Record};
 pub use roll::{Crew, MAX_WORKERS};
 pub use view::{InheritedView, OwnedPage, ReadSide, Reason, SnapshotView};
 
@@ -52,7 +52,11 @@ mod status {
     pub(super) const NO_PARENT: i32 = 2;
     pub(super) const NO_HEAP: i32 = 3;
     pub(super) const PANIC: i32 = 4;
+    pub(super) const FINDING: i32 = 5;
 }
+
+/// The exit status of a worker that has left a note.
+pub(crate) const FINDING: i32 = status::FINDING;
 
 /// What a worker is forked with.
 #[derive(Debug)]
@@ -102,6 +106,8 @@ pub enum Failure {
     Abandoned,
     /// It ended well and its record does not say so.
     Unproven,
+    /// It found something impossible in the heap, and says what. That may be its own fault: who wants to know looks at the heap.
+    Finding(Note),
 }
 
 impl fmt::Display for Failure {
@@ -113,6 +119,7 @@ impl fmt::Display for Failure {
             Failure::Stalled(limit) => write!(f, "worker made no progress for {limit:?}"),
             Failure::Abandoned => f.write_str("worker was given up"),
             Failure::Unproven => f.write_str("worker's completion record is not complete"),
+            Failure::Finding(note) => write!(f, "worker found that {note}"),
         }
     }
 }
@@ -230,6 +237,8 @@ fn child<V>(
     if !map_tables(&order.record.regions()) || !map_tables(order.tables) || !crew_is_mapped() {
         process::exit_now(status::NO_HEAP);
     }
+    // SAFETY: the parent's record, of which this process has the table mapped, and its own copy of the rest.
+    unsafe { crate::crash::in_worker(order.record) };
     let orphaned = || !process::has_parent(parent);
     if !order.record.wait_for_go(orphaned) {
         process::exit_now(status::NO_PARENT);
@@ -276,6 +285,13 @@ impl Worker<'_> {
     /// Its process number.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The process numbers of the whole crew so far; 0 for none. Async-signal-safe.
+    pub fn crew(&self) -> [u32; MAX_WORKERS] {
+        let mut numbers = self.siblings.as_ref().map_or([0; MAX_WORKERS], Siblings::numbers);
+        numbers[0] = self.id();
+        numbers
     }
 
     /// Waits until the worker has ended, asking `verdict` whenever `control` is raised and every few milliseconds while
@@ -326,6 +342,10 @@ impl Worker<'_> {
         }
         let exit = self.child.wait();
         self.end_siblings();
+        // A sibling may have left it.
+        if let Some(note) = self.record.note() {
+            return Err(Failure::Finding(note));
+        }
         match exit {
             ChildExit::Status(status::COMPLETE) if self.record.is_complete(self.cycle) => Ok(()),
             ChildExit::Status(status::COMPLETE) | ChildExit::Unknown => Err(Failure::Unproven),

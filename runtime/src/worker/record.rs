@@ -1,8 +1,11 @@
 //! What a worker tells its parent: that it goes on, that it is done, and a few numbers.
 
+use crate::crash::Line;
 use crate::error::Error;
 use crate::mapping::{Region, Shared};
 use crate::sys::futex;
+use crate::unit::Address;
+use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,7 +15,37 @@ pub const FIGURES: usize = 16;
 const CYCLE: usize = 0;
 const PROGRESS: usize = 1;
 const CPU_NS: usize = 2;
-const FIRST_FIGURE: usize = 3;
+const NOTE: usize = 3;
+const FIRST_FIGURE: usize = NOTE + NOTE_WORDS;
+
+/// Of a note: whether there is one and how long its text is, the address, and the text.
+const NOTE_WORDS: usize = 2 + NOTE_BYTES / 8;
+const NOTE_BYTES: usize = 160;
+
+/// What a worker found to be impossible in the heap: its word for it, no more. Cut off where it is long.
+#[derive(Copy, Clone, PartialEq, Eq)]
+pub struct Note {
+    text: [u8; NOTE_BYTES],
+    len: usize,
+    at: Option<Address>,
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is no text was written by a worker that is out of its mind.
+        let text = &self.text[..self.len];
+        let text = str::from_utf8(text).unwrap_or_else(|e| str::from_utf8(&text[..e.valid_up_to()]).unwrap_or_default());
+        // Quoted as far as it could do harm to a terminal.
+        write!(f, "{}", text.escape_debug())?;
+        self.at.map_or(Ok(()), |at| write!(f, " (at {at})"))
+    }
+}
+
+impl fmt::Debug for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// A completion record in shared memory.
 #[derive(Debug)]
@@ -58,6 +91,45 @@ impl Record {
             futex::wait_shared(&self.go[0], 0, Duration::from_millis(10));
         }
         true
+    }
+
+    /// The worker's side: tells what it has found, if it is the first of its crew that does. Async-signal-safe.
+    pub(crate) fn leave_note(&self, at: Option<Address>, what: fmt::Arguments<'_>) {
+        let note = &self.words[NOTE..FIRST_FIGURE];
+        let claimed = note[0].compare_exchange(0, u64::MAX, Ordering::Relaxed, Ordering::Relaxed);
+        if claimed.is_err() {
+            return;
+        }
+        let mut line = Line::new();
+        // What does not fit is cut off.
+        let _ = line.write_fmt(what);
+        let text = line.as_str().as_bytes();
+        let len = text.len().min(NOTE_BYTES);
+        note[1].store(at.map_or(0, |at| at.as_usize() as u64), Ordering::Relaxed);
+        for (word, bytes) in note[2..].iter().zip(text[..len].chunks(8)) {
+            let mut all = [0; 8];
+            all[..bytes.len()].copy_from_slice(bytes);
+            word.store(u64::from_ne_bytes(all), Ordering::Relaxed);
+        }
+        // Release: whoever sees the length sees the text. Pairs with `note`.
+        note[0].store(1 + len as u64, Ordering::Release);
+    }
+
+    /// The parent's side: what a worker found, once all of them are gone.
+    pub(super) fn note(&self) -> Option<Note> {
+        let note = &self.words[NOTE..FIRST_FIGURE];
+        // One that ended in the middle of it has found something too.
+        let len = match note[0].load(Ordering::Acquire) {
+            0 => return None,
+            u64::MAX => 0,
+            len => (len as usize - 1).min(NOTE_BYTES),
+        };
+        let at = Some(note[1].load(Ordering::Relaxed) as usize).filter(|at| *at != 0).map(Address::new);
+        let mut text = [0; NOTE_BYTES];
+        for (bytes, word) in text.chunks_exact_mut(8).zip(&note[2..]) {
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+        Some(Note { text, len, at })
     }
 
     /// Counts a step forward. Async-signal-safe.

@@ -1,0 +1,55 @@
+//! What is said of the attached threads when an invariant does not hold. Async-signal-safe.
+
+use super::super::{BLOCKED, MutatorState, PARKED, PINNED, RUNNING};
+use super::Registry;
+use crate::crash::Account;
+use crate::sys::lock::HoldAcrossFork;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// Threads that are told of.
+const MOST: usize = 16;
+
+fn name(state: u32) -> &'static str {
+    match state {
+        RUNNING => "running",
+        PARKED => "parked",
+        BLOCKED => "in a blocking region",
+        PINNED => "running, pinned",
+        _ => "in no state that there is",
+    }
+}
+
+impl Registry {
+    /// Tells of the attached threads, of `reporter` first. `stopped`: the calling thread has stopped the world, and so holds the
+    /// lock of the list.
+    pub fn testify(&self, account: &mut Account, reporter: u32, stopped: bool) {
+        let world = if self.stop.load(SeqCst) != 0 { "is stopped, or about to be" } else { "runs" };
+        if let Some(threads) = self.threads.try_lock() {
+            tell(account, &threads, reporter, world);
+        } else if stopped {
+            // SAFETY: held by this thread, which says so; it does not change the list meanwhile.
+            tell(account, unsafe { self.threads.held() }, reporter, world);
+        } else {
+            account.line("mutators", format_args!("the world {world}; their list is in use by another thread"));
+        }
+    }
+}
+
+fn tell(account: &mut Account, threads: &[Arc<MutatorState>], reporter: u32, world: &str) {
+    account.line("mutators", format_args!("{} attached; the world {world}", threads.len()));
+    for thread in threads.iter().take(MOST) {
+        let number = thread.thread.load(Relaxed);
+        let own = if number == reporter { " (it reports)" } else { "" };
+        let (top, base) = (thread.stack_top.load(Relaxed), thread.stack_base);
+        let state = name(thread.state.load(Relaxed));
+        match base {
+            Some(base) => account
+                .line("", format_args!("thread {number}{own} is {state}; its stack is scanned from {top:#x} to {base}")),
+            None => account.line("", format_args!("thread {number}{own} is {state}; its stack is not scanned")),
+        }
+    }
+    if threads.len() > MOST {
+        account.line("", format_args!("and {} more", threads.len() - MOST));
+    }
+}
