@@ -1,6 +1,7 @@
 //! What all parts of one heap share: the tables, the spaces, the threads, and where the current cycle stands.
 
 use crate::cycle::mailbox::{Mailbox, Wanted};
+use crate::cycle::standing::Standing;
 use crate::embedder::Embedder;
 use crate::error::Error;
 use crate::events::{Events, Reason};
@@ -13,9 +14,10 @@ use crate::remembered::Remembered;
 use crate::roots::RootSet;
 use crate::space::{BlockState, BlockTable, Budget, Claim, Space, Swept, Taken, sweep_block};
 use crate::stats::{Ledger, Scope, ms};
-use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE, Geometry, Granules};
+use crate::unit::{BLOCK, BlockIndex, GRANULE, Geometry, Granules};
 use crate::weak::{WeakReads, WeakState, WeakTables};
 use palimpsest_runtime::barrier::{Barrier, Contents, Tracker, Use};
+use palimpsest_runtime::crash::Canary;
 use palimpsest_runtime::host_fork::{Group, Home, stop_without_heap};
 use palimpsest_runtime::ladder::{Footing, Rung};
 use palimpsest_runtime::mapping::{HeapMapping, Region};
@@ -36,9 +38,6 @@ const READY_AT_ONCE: u32 = 16;
 
 const LISTS: &str = "the lists of free blocks";
 
-/// What freed memory is filled with when poisoning is on.
-const POISON: u8 = 0xdb;
-
 /// The state of one heap.
 pub(crate) struct Core<E> {
     /// No other heap of this process has or had this number.
@@ -56,6 +55,8 @@ pub(crate) struct Core<E> {
     pub(crate) collector_gone: AtomicBool,
     pub(crate) embedder: E,
     pub(crate) options: Options,
+    /// The same as text, for a report that cannot allocate any.
+    pub(crate) options_text: String,
     pub(crate) map: Arc<HeapMapping>,
     /// How the heap is kept while it is marked, unless a cycle has to do without.
     pub(crate) rung: Rung,
@@ -87,6 +88,9 @@ pub(crate) struct Core<E> {
     pub(crate) team: Team,
     pub(crate) record: Record,
     pub(crate) mailbox: Mailbox,
+    /// Where the cycle stands, without a lock.
+    pub(crate) standing: Standing,
+    pub(crate) canary: Canary,
     /// Raised when the heap goes away, for a collector that waits for a worker.
     pub(crate) control: Event,
     pub(crate) ledger: Ledger,
@@ -151,7 +155,7 @@ impl<E: Embedder> Core<E> {
             resting: AtomicBool::new(false),
             claims: AtomicU64::new(0),
             metadata: Metadata::new(2 * geometry.half.0 / GRANULE)?,
-            blocks: BlockTable::new(2 * half_blocks)?,
+            blocks: BlockTable::new(map.base(), 2 * half_blocks)?,
             budget: Budget::new(options.limit, options.reserve()),
             traced: Space::new(BlockIndex(0), half_blocks).map_err(|_| Error::NoMemory(LISTS))?,
             leaf: Space::new(BlockIndex(half_blocks), half_blocks).map_err(|_| Error::NoMemory(LISTS))?,
@@ -169,6 +173,8 @@ impl<E: Embedder> Core<E> {
             team: Team::new()?,
             record: Record::new()?,
             mailbox: Mailbox::default(),
+            standing: Standing::default(),
+            canary: Canary::new(),
             control: Event::new()
                 .map_err(|errno| palimpsest_runtime::Error::denied("creating an eventfd", errno))?,
             ledger,
@@ -177,6 +183,7 @@ impl<E: Embedder> Core<E> {
             next_cycle_at: AtomicU64::new(options.first_cycle_at().0 as u64),
             stress_left: AtomicUsize::new(options.stress.unwrap_or(0) as usize),
             embedder,
+            options_text: options.to_string(),
             options,
             map,
             rung,
@@ -347,20 +354,6 @@ impl<E: Embedder> Core<E> {
         swept
     }
 
-    /// Fills a swept block's free memory with a pattern, so that a use after free is seen.
-    #[cold]
-    fn poison(&self, block: BlockIndex) {
-        self.open_block(Taken::recycled_now(block));
-        let (mut at, end) = (block.granule(), block.granule() + BLOCK_GRANULES);
-        while at < end {
-            let next = self.metadata.skip_zero(at, end);
-            // SAFETY: these granules are free, their block is this thread's while it sweeps, and its pages are open: the
-            // collector's own thread, which blocks SIGBUS, does not trap here.
-            unsafe { self.geometry.address(at).as_ptr::<u8>().write_bytes(POISON, (next - at) * GRANULE) };
-            at = if next < end { next + self.metadata.size(next).0 } else { end };
-        }
-    }
-
     /// Sweeps all that is unswept. How many blocks those were.
     pub(crate) fn finish_sweep(&self) -> u64 {
         let mut blocks = 0;
@@ -401,8 +394,12 @@ impl<E: Embedder> Core<E> {
         for space in [&self.traced, &self.leaf] {
             space.begin_sweep(&self.blocks, scope);
             let is_dead = |head: BlockIndex| !self.is_live(head.granule());
-            space.sweep_large(&self.blocks, &self.budget, is_dead, |blocks| {
+            space.sweep_large(&self.blocks, &self.budget, is_dead, |blocks, size| {
                 self.metadata.clear(BlockIndex(blocks.start).granule(), Granules(1));
+                if self.options.poison {
+                    self.poison_large(blocks, size);
+                    return false;
+                }
                 // If the kernel refuses, the memory is merely kept, and cleared when it is used again.
                 self.release_blocks(blocks)
             });

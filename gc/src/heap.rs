@@ -14,6 +14,7 @@ use crate::options::{self, Given, Options, Row, Source, Value};
 use crate::roots::{AsRoots, Handle, RootRange, RootSet, Roots};
 use crate::stats::{CycleRecord, Ledger, Stats};
 use crate::weak::WeakRefs;
+use palimpsest_runtime::crash::Presence;
 use palimpsest_runtime::host_fork::{self, Group};
 use palimpsest_runtime::ladder::{self, Ladder, Wish};
 use palimpsest_runtime::sys::lock::Mutex;
@@ -21,6 +22,7 @@ use palimpsest_runtime::sys::process;
 use palimpsest_runtime::worker::MAX_WORKERS;
 use palimpsest_runtime::{Address, Bytes};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -39,6 +41,8 @@ struct Inner<E: Embedder> {
     core: Arc<Core<E>>,
     collector: Mutex<Option<JoinHandle<()>>>,
     restarting: Mutex<()>,
+    /// That the heap is heard where an invariant does not hold.
+    presence: ManuallyDrop<Presence>,
 }
 
 impl<E: Embedder> Heap<E> {
@@ -305,6 +309,8 @@ impl<E: Embedder> Drop for Inner<E> {
         if let Some(barrier) = &self.core.barrier {
             barrier.clone().retire();
         }
+        // SAFETY: not used again. In a child without the heap it is leaked, like all that belongs to one.
+        unsafe { ManuallyDrop::drop(&mut self.presence) };
     }
 }
 
@@ -454,7 +460,8 @@ impl<E: Embedder> HeapBuilder<E> {
         self.choose(&options::VERIFY, verify)
     }
 
-    /// Fills the memory of freed small objects with a pattern, so that a use after free is seen.
+    /// Fills freed memory with a pattern ([`POISON`](crate::POISON)), so that a use after free is seen: that of small and of large
+    /// objects, and of whole blocks. Memory is not given back to the system then. For tests: sweeping writes to all that it frees.
     pub fn poison(self, poison: bool) -> Self {
         self.choose(&options::POISON, poison)
     }
@@ -534,7 +541,9 @@ impl<E: Embedder> HeapBuilder<E> {
                 .inspect_err(|_| footing.leave())
         })?;
         let core = Arc::new(core);
-        let inner = Inner { core: core.clone(), collector: Mutex::default(), restarting: Mutex::default() };
+        let presence = ManuallyDrop::new(Presence::of(core.clone()));
+        let (collector, restarting) = (Mutex::default(), Mutex::default());
+        let inner = Inner { core: core.clone(), collector, restarting, presence };
         inner.start_collector()?;
         // Nobody has the heap yet who could ask for a cycle.
         core.events.tell(|listener| listener.heap_made(&core.ledger.ladder));

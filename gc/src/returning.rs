@@ -63,6 +63,10 @@ impl<E: Embedder> Core<E> {
     /// Gives back at most `most` free blocks of the space that has more to give, down to `keep` for both together. Whether
     /// there were any, and the kernel took them.
     fn return_some(&self, keep: Bytes, most: u32) -> bool {
+        if self.options.poison {
+            // It would read as zero.
+            return false;
+        }
         let held = [&self.traced, &self.leaf].map(Space::idle_memory);
         let excess = (held[0].0 + held[1].0).saturating_sub(keep.0) / BLOCK;
         let space = if held[0] >= held[1] { &self.traced } else { &self.leaf };

@@ -2,27 +2,33 @@
 //!
 //! An independent walk from the roots, with marks of its own: every precise reference must lead to the start of an object,
 //! every reachable object must have the colour of the live, and the metadata of every block must be a row of objects and
-//! free granules. What is wrong here would crash the program later, far away; so it is printed once, with where the
-//! heap stands, and the process ends.
+//! free granules. What is wrong here would crash the program later, far away; so it is reported, with the world still stopped,
+//! and the process ends. Poisoned memory is recognised and called that.
 
 use crate::core::Core;
+use crate::cycle::standing::Stage;
 use crate::embedder::Embedder;
 use crate::kind::Kind;
 use crate::mark::{Frozen, Live, Source, Told, Tracer};
+use crate::poison::POISON;
 use crate::roots::RootVisitor;
 use crate::space::BlockState;
-use crate::stats::CycleRecord;
 use crate::unit::{BLOCK_GRANULES, BlockIndex};
 use crate::weak::Ephemerons;
 use palimpsest_runtime::Address;
+use palimpsest_runtime::crash::violated;
+use palimpsest_runtime::mutator::StoppedWorld;
 use std::fmt;
 use std::sync::atomic::Ordering;
 
 /// What is wrong with a heap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Violation {
-    /// A precise reference leads to no object. Where it was found: the object, or nothing for a root.
-    NoObject { reference: Address, held_by: Option<Address> },
+    /// A precise reference leads to no object. Where it was found: the object, or nothing for a root. Whether the memory there is
+    /// poisoned.
+    NoObject { reference: Address, held_by: Option<Address>, poisoned: bool },
+    /// A word in the place of a reference is poison.
+    Poison { word: Address, held_by: Address },
     /// A reachable object is painted as dead.
     Lost { object: Address, held_by: Option<Address> },
     /// A block's metadata is no row of objects and free granules.
@@ -34,8 +40,16 @@ impl fmt::Display for Violation {
         let holder =
             |held_by: &Option<Address>| held_by.map_or("a root".into(), |a| format!("the object at {a}"));
         match self {
-            Violation::NoObject { reference, held_by } => {
-                write!(f, "{} refers to {reference}, where no object starts", holder(held_by))
+            Violation::NoObject { reference, held_by, poisoned } => {
+                write!(f, "{} refers to {reference}, where no object starts", holder(held_by))?;
+                f.write_str(if *poisoned { ": what was there has been freed, and is poison" } else { "" })
+            }
+            Violation::Poison { word, held_by } => {
+                write!(
+                    f,
+                    "the object at {held_by} has poison in the place of a reference, at {word}: it was not initialised \
+                     before a safepoint, or is freed memory"
+                )
             }
             Violation::Lost { object, held_by } => {
                 write!(f, "the object at {object} is reachable from {} and not marked", holder(held_by))
@@ -47,17 +61,29 @@ impl fmt::Display for Violation {
     }
 }
 
-/// Verifies the heap; if something is wrong, says what, and where the cycle stands, and ends the process.
-pub(crate) fn or_abort<E: Embedder>(core: &Core<E>, record: &CycleRecord) {
-    if let Err(violation) = verify(core) {
-        eprintln!("palimpsest: heap is corrupt: {violation}\n  after {record}");
-        std::process::abort();
+impl Violation {
+    /// Where to look.
+    fn at<E>(&self, core: &Core<E>) -> Address {
+        match self {
+            Violation::NoObject { reference, .. } => *reference,
+            Violation::Poison { word, .. } => *word,
+            Violation::Lost { object, .. } => *object,
+            Violation::Metadata { granule, .. } => core.geometry.address(*granule),
+        }
     }
 }
 
-/// Stops the world and checks everything. Called on the collector's thread, between cycles.
-fn verify<E: Embedder>(core: &Core<E>) -> Result<(), Violation> {
+/// Stops the world and verifies the heap; if something is wrong, reports it and ends the process. Called on the collector's
+/// thread, between cycles.
+pub(crate) fn or_abort<E: Embedder>(core: &Core<E>) {
+    core.standing.enter(Stage::Verifying);
     let world = core.registry.stop_world();
+    if let Err(violation) = verify(core, &world) {
+        violated(Some(violation.at(core)), format_args!("{violation}"));
+    }
+}
+
+fn verify<E: Embedder>(core: &Core<E>, world: &StoppedWorld<'_>) -> Result<(), Violation> {
     check_blocks(core)?;
     let mut walk = Walk {
         core,
@@ -114,8 +140,7 @@ impl<E: Embedder> Walk<'_, E> {
         let meta = self.core.metadata.get(granule);
         let object = self.core.geometry.address(granule);
         if meta.start().is_none() {
-            let held_by = self.holder;
-            self.violation.get_or_insert(Violation::NoObject { reference: object, held_by });
+            self.no_object(object);
             return;
         }
         let (word, bit) = (granule / 64, 1 << (granule % 64));
@@ -128,6 +153,11 @@ impl<E: Embedder> Walk<'_, E> {
             self.violation.get_or_insert(Violation::Lost { object, held_by });
         }
         self.to_scan.push(granule);
+    }
+
+    fn no_object(&mut self, reference: Address) {
+        let (held_by, poisoned) = (self.holder, self.core.is_poisoned(reference));
+        self.violation.get_or_insert(Violation::NoObject { reference, held_by, poisoned });
     }
 
     fn has_seen(&self, object: Address) -> bool {
@@ -176,9 +206,14 @@ impl<E: Embedder> Walk<'_, E> {
                 if kind == Kind::CONSERVATIVE {
                     self.word(word);
                 } else if layout.has(k)
-                    && let Some(object) = self.core.embedder.decode(word)
+                    && let Some(target) = self.core.embedder.decode(word)
                 {
-                    self.object(object);
+                    if word == POISON && self.core.options.poison {
+                        let word = object.add(k * 8);
+                        self.violation.get_or_insert(Violation::Poison { word, held_by: object });
+                        continue;
+                    }
+                    self.object(target);
                 }
             }
         }
@@ -209,10 +244,7 @@ impl<E: Embedder> RootVisitor for Walk<'_, E> {
     fn object(&mut self, start: Address) {
         match self.core.geometry.start_granule(start.as_usize()) {
             Some(granule) => self.reach(granule),
-            None => {
-                let held_by = self.holder;
-                self.violation.get_or_insert(Violation::NoObject { reference: start, held_by });
-            }
+            None => self.no_object(start),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the snapshots that a worker marks have in common: stop, freeze, fork, let go, watch.
 
+use super::standing::Stage;
 use super::stop_the_world::mark_stopped;
 use super::{Marking, begin_marking, mark_all, resume, stop};
 use crate::core::Core;
@@ -12,7 +13,7 @@ use palimpsest_runtime::mutator::{MutatorState, StoppedWorld};
 use palimpsest_runtime::sys::event::Event;
 use palimpsest_runtime::sys::process::Hurry;
 use palimpsest_runtime::sys::smaps::Rollup;
-use palimpsest_runtime::worker::{self, Company, Member, Muster, Order, Record, Verdict, Worker};
+use palimpsest_runtime::worker::{self, Company, MAX_WORKERS, Member, Muster, Order, Record, Verdict, Worker};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -59,6 +60,7 @@ pub(super) fn mark<E: Embedder>(
     cycle: u64,
     record: &mut CycleRecord,
 ) -> Marking {
+    core.standing.enter(Stage::Arming);
     let prepared = frozen.prepare(core, record);
     let hurry = Hurry::new();
     let (world, start) = stop(core, record);
@@ -142,7 +144,8 @@ fn watch<E: Embedder>(
     record: &mut CycleRecord,
 ) -> Marking {
     core.options.chaos.strike(&worker);
-    let (id, mut look_at) = (worker.id(), FIRST_LOOK);
+    core.standing.enter(Stage::Marking);
+    let (id, wanted, mut look_at) = (worker.id(), record.workers_wanted, FIRST_LOOK);
     let end = worker.watch(frozen.control(core), core.options.patience, || {
         // Ever more rarely: the kernel walks the worker's page tables for that.
         if start.elapsed() >= look_at {
@@ -150,6 +153,9 @@ fn watch<E: Embedder>(
             let private = Rollup::of_process(id).ok().map(|rollup| rollup.private.0 as u64);
             record.worker_private_bytes = record.worker_private_bytes.max(private);
         }
+        let mut numbers = if wanted > 1 { core.team.crew.numbers() } else { [0; MAX_WORKERS] };
+        numbers[0] = id;
+        core.standing.crew(numbers);
         if core.mailbox.is_shut_down() || frozen.is_lost(core) { Verdict::Abandon } else { Verdict::GoOn }
     });
     let sound = frozen.thaw(record);

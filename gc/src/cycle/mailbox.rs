@@ -1,6 +1,7 @@
 //! How threads ask the collector's thread for cycles and wait for them.
 
 use crate::events::Reason;
+use palimpsest_runtime::crash::{Canary, violated};
 use palimpsest_runtime::sys::lock::{Condvar, HoldAcrossFork, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ pub(crate) struct Mailbox {
     state: Mutex<State>,
     to_collector: Condvar,
     to_threads: Condvar,
+    canary: Canary,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +76,16 @@ pub(crate) enum Wanted {
 }
 
 impl Mailbox {
+    /// Reports that something has written over the mailbox, or that its counts are none that there can be.
+    pub(crate) fn check(&self) {
+        self.canary.check("the mailbox of a heap");
+        let state = self.state.lock();
+        let (begun, ended, wanted) = (state.begun, state.ended, state.wanted);
+        if ended > begun || wanted > begun + 1 {
+            violated(None, format_args!("the mailbox says that {begun} cycles have begun, {ended} ended, {wanted} are wanted"));
+        }
+    }
+
     /// Asks for a cycle that begins after this call. One that is to be full is.
     pub(crate) fn request(&self, wanted: Wanted, reason: Reason) -> Ticket {
         let mut state = self.state.lock();

@@ -19,6 +19,7 @@ pub(crate) mod mailbox;
 mod minor;
 pub(crate) mod policy;
 mod preimage;
+pub(crate) mod standing;
 mod stop_the_world;
 
 use crate::core::Core;
@@ -41,6 +42,7 @@ use palimpsest_runtime::worker::Failure;
 use palimpsest_runtime::{Bytes, CHUNK_PAGES, PageRange};
 use policy::{Plan, Policy};
 use preimage::Preimage;
+use standing::Stage;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -118,6 +120,7 @@ impl<E: Embedder> Collector<E> {
     fn cycle(&mut self, number: u64, plan: Plan) -> bool {
         let core = self.core.clone();
         let began = Instant::now();
+        core.standing.begin(number, plan.scope);
         core.finish_sweep();
         core.packets.reset();
         core.team.begin();
@@ -142,6 +145,11 @@ impl<E: Embedder> Collector<E> {
                 self.last_failure = Some(why);
                 core.end_weak();
                 record.failure = Some(why.to_string());
+                if let Failure::Finding(_) = why {
+                    // A worker may be out of its mind. This ends the process if it was right.
+                    verify::or_abort(&core);
+                    record.failure = Some(format!("{why}; but the heap was verified, and is sound"));
+                }
             }
         }
         let headroom = self.policy.learn(&core.options, &record);
@@ -158,8 +166,12 @@ impl<E: Embedder> Collector<E> {
             return false;
         }
         if core.options.verify {
-            verify::or_abort(&core, &record);
+            verify::or_abort(&core);
         }
+        if cfg!(debug_assertions) {
+            core.check_guards();
+        }
+        core.standing.enter(Stage::Resting);
         record.ended_ms = core.age_ms(Instant::now());
         core.ledger.enter(&record);
         // Not before: a listener may take its time, or wait for a lock that a thread holds while it waits for the cycle.
@@ -197,6 +209,7 @@ impl<E: Embedder> Collector<E> {
 
 /// After complete marking: what has not the colour is dead.
 fn finish<E: Embedder>(core: &Core<E>, record: &mut CycleRecord, tally: Tally) {
+    core.standing.enter(Stage::Reclaiming);
     record.remembered_objects = tally.remembered;
     record.marked_objects = tally.objects;
     record.marked_bytes = tally.granules * crate::unit::GRANULE as u64;
@@ -219,6 +232,7 @@ fn sweep<E: Embedder>(core: &Core<E>, cycle: u64) {
 fn stop<'a, E: Embedder>(core: &'a Core<E>, record: &mut CycleRecord) -> (StoppedWorld<'a>, Instant) {
     let start = Instant::now();
     let world = core.registry.stop_world();
+    core.standing.enter(Stage::Paused);
     record.stop_ms = ms(start.elapsed());
     record.pause_began_ms = core.age_ms(start);
     retire_all(core);
@@ -254,6 +268,7 @@ pub(crate) fn retire_all<E: Embedder>(core: &Core<E>) {
 /// With the world stopped: whatever is allocated from here on is passed by, and weak reads are told to the marker.
 fn begin_marking<E: Embedder>(core: &Core<E>, record: &CycleRecord) {
     core.settled.store(false, Ordering::Release);
+    core.standing.scope(record.scope);
     core.turn_colours(record.scope);
     core.begin_weak();
 }

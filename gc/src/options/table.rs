@@ -316,7 +316,7 @@ pub(crate) static POISON: Row<bool> = Row {
         name: "poison",
         value: "on|off",
         default: "off, on with stress",
-        meaning: "Fills the memory of freed small objects with a pattern",
+        meaning: "Fills freed memory with the pattern 0xdb, so that a use after free is seen; none goes back to the system",
         group: Group::Testing,
     },
     read: bool::read,

@@ -4,6 +4,7 @@
 //! A second bitmap says which of them are *clean*: never used, or given back to the system, so that they read as zero and
 //! occupy nothing. The others are *used*: what they held is still there. Those are given back from the highest down.
 
+use palimpsest_runtime::crash::violated;
 use std::collections::TryReserveError;
 use std::ops::Range;
 
@@ -146,7 +147,9 @@ impl FreeBlocks {
     pub(super) fn put(&mut self, first: u32, blocks: u32, clean: bool) {
         for k in first..first + blocks {
             let (word, bit) = ((k / 64) as usize, 1 << (k % 64));
-            debug_assert_eq!(self.words[word] & bit, 0, "block {k} is free already");
+            if self.words[word] & bit != 0 {
+                violated(None, format_args!("free block {k} of a half of the heap is given back once more"));
+            }
             self.words[word] |= bit;
             self.clean[word] = self.clean[word] & !bit | if clean { bit } else { 0 };
         }

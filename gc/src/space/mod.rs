@@ -27,6 +27,7 @@ use crate::stats::Scope;
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, Granules};
 use free::FreeBlocks;
 use palimpsest_runtime::Bytes;
+use palimpsest_runtime::crash::violated;
 use palimpsest_runtime::sys::lock::Mutex;
 use std::collections::{TryReserveError, VecDeque};
 use std::ops::Range;
@@ -84,7 +85,10 @@ impl Budget {
     }
 
     fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Relaxed);
+        let before = self.used.fetch_sub(bytes, Relaxed);
+        if before < bytes {
+            violated(None, format_args!("{bytes} bytes are given back of {before} that are in use"));
+        }
     }
 }
 
@@ -186,7 +190,7 @@ impl Space {
     pub fn take_recyclable(&self, table: &BlockTable) -> Option<Taken> {
         let mut inner = self.inner.lock();
         let block = inner.recyclable.pop()?;
-        table.set(block, BlockState::Owned);
+        table.change(block, BlockState::Recyclable, BlockState::Owned);
         inner.set_young(block.0 - self.first.0, true);
         Some(Taken { block, recycled: true, sweeps: inner.sweeps })
     }
@@ -216,7 +220,7 @@ impl Space {
         self.note_used(&mut inner, block.0 + 1);
         inner.set_young(block.0 - self.first.0, true);
         self.fresh[(block.0 - self.first.0) as usize].store(1, Relaxed);
-        table.set(block, BlockState::Owned);
+        table.change(block, BlockState::Free, BlockState::Owned);
         Some(Taken { block, recycled: false, sweeps: inner.sweeps })
     }
 
@@ -228,7 +232,8 @@ impl Space {
         let inner = self.inner.lock();
         // A block that was empty holds only objects allocated since, which are live until the next cycle.
         let missed = taken.recycled && taken.sweeps != inner.sweeps;
-        table.set(taken.block, if missed { BlockState::Sweeping } else { BlockState::Full });
+        let to = if missed { BlockState::Sweeping } else { BlockState::Full };
+        table.change(taken.block, BlockState::Owned, to);
         missed
     }
 
@@ -328,7 +333,7 @@ impl Space {
         let mut inner = self.inner.lock();
         inner.set_young(block.0 - self.first.0, swept.young);
         if swept.is_empty() {
-            table.set(block, BlockState::Free);
+            table.change(block, BlockState::Sweeping, BlockState::Free);
             if is_open && inner.ready.try_reserve(1).is_ok() {
                 inner.ready.push_back(block);
             } else {
@@ -336,10 +341,10 @@ impl Space {
             }
             budget.give_back(BLOCK);
         } else if swept.is_worth_recycling() && inner.recyclable.try_reserve(1).is_ok() {
-            table.set(block, BlockState::Recyclable);
+            table.change(block, BlockState::Sweeping, BlockState::Recyclable);
             inner.recyclable.push(block);
         } else {
-            table.set(block, BlockState::Full);
+            table.change(block, BlockState::Sweeping, BlockState::Full);
         }
     }
 
@@ -373,6 +378,11 @@ impl Space {
         for fresh in &self.fresh[k as usize..(k + blocks) as usize] {
             fresh.store(1, Relaxed);
         }
+        for block in head.0..head.0 + blocks {
+            if table.get(BlockIndex(block)) != BlockState::Free {
+                table.report(BlockIndex(block), "was taken for a large object and is not free");
+            }
+        }
         record(head);
         table.set_large(head, size);
         inner.large.push(head);
@@ -380,14 +390,14 @@ impl Space {
         Some((head, pristine))
     }
 
-    /// Drops large objects for which `is_dead` holds: `release` is told each one's blocks and gives their memory back, if
-    /// the kernel does as it is told; then the blocks are free.
+    /// Drops large objects for which `is_dead` holds: `release` is told each one's blocks and size and gives their memory back,
+    /// if the kernel does as it is told; then the blocks are free. Whether they read as zero is what it answers.
     pub fn sweep_large(
         &self,
         table: &BlockTable,
         budget: &Budget,
         mut is_dead: impl FnMut(BlockIndex) -> bool,
-        mut release: impl FnMut(Range<u32>) -> bool,
+        mut release: impl FnMut(Range<u32>, Granules) -> bool,
     ) {
         // Those from here on were looked at. What comes meanwhile is at the end, and alive.
         let mut unseen = self.inner.lock().large.len();
@@ -401,9 +411,12 @@ impl Space {
                 }
                 inner.large.swap_remove(unseen)
             };
+            if table.get(head) != BlockState::LargeHead {
+                table.report(head, "is listed as that of a large object and is not");
+            }
             let size = table.large_size(head);
             let blocks = head.0..head.0 + size.bytes().div_ceil(BLOCK) as u32;
-            let clean = release(blocks.clone());
+            let clean = release(blocks.clone(), size);
             let mut inner = self.inner.lock();
             for block in blocks.clone() {
                 table.set(BlockIndex(block), BlockState::Free);

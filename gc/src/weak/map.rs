@@ -10,6 +10,7 @@ use crate::embedder::Embedder;
 use crate::error::OutOfMemory;
 use crate::mutator::Mutator;
 use crate::roots::AsRoots;
+use palimpsest_runtime::crash::violated;
 use palimpsest_runtime::host_fork::stop_without_heap;
 use palimpsest_runtime::{Address, Bytes};
 use std::collections::TryReserveError;
@@ -37,7 +38,7 @@ impl Entries {
     fn put(&self, key: u64, value: u64) -> bool {
         let free = self.probe(key).find(|entry| entry.key.load(Relaxed) <= REMOVED);
         // `make_room` leaves a third of the entries empty.
-        let entry = free.expect("a weak map has an empty entry");
+        let entry = free.unwrap_or_else(|| violated(None, format_args!("a weak map has no empty entry")));
         let was_removed = entry.key.load(Relaxed) == REMOVED;
         entry.value.store(value, Relaxed);
         entry.key.store(key, Release);

@@ -10,6 +10,7 @@ use crate::embedder::Embedder;
 use crate::error::{Error, OutOfMemory};
 use crate::heap::Heap;
 use crate::mutator::Mutator;
+use palimpsest_runtime::crash::violated;
 use palimpsest_runtime::host_fork::{Group, Home, stop_without_heap};
 use palimpsest_runtime::mapping::Private;
 use palimpsest_runtime::sys::lock::{HoldAcrossFork, Mutex};
@@ -55,7 +56,7 @@ impl Slots {
     fn insert(&mut self, hash: u64, object: u64) {
         let free = self.probe(hash).find(|slot| slot[1].load(Relaxed) <= REMOVED);
         // `make_room` leaves a third of the slots empty.
-        let slot = free.expect("a weak table has an empty slot");
+        let slot = free.unwrap_or_else(|| violated(None, format_args!("a weak table has no empty slot")));
         let was_removed = slot[1].load(Relaxed) == REMOVED;
         slot[0].store(hash, Relaxed);
         slot[1].store(object, Relaxed);

@@ -93,6 +93,11 @@ impl Crew {
         self.common(FORKED).store(forked, Ordering::Release);
         Some(Member { crew: Some(self), record, index: 0, parent })
     }
+
+    /// The process numbers of the siblings that have been forked so far in this cycle, each in its place; 0 for none.
+    pub fn numbers(&self) -> [u32; MAX_WORKERS] {
+        std::array::from_fn(|k| if k == 0 { 0 } else { self.rows[k][NUMBER].load(Ordering::Relaxed) })
+    }
 }
 
 /// A worker among those of its cycle.

@@ -287,13 +287,6 @@ impl Worker<'_> {
         self.child.id()
     }
 
-    /// The process numbers of the whole crew so far; 0 for none. Async-signal-safe.
-    pub fn crew(&self) -> [u32; MAX_WORKERS] {
-        let mut numbers = self.siblings.as_ref().map_or([0; MAX_WORKERS], Siblings::numbers);
-        numbers[0] = self.id();
-        numbers
-    }
-
     /// Waits until the worker has ended, asking `verdict` whenever `control` is raised and every few milliseconds while
     /// there is a reason to look. Kills the worker where that says so, or where its progress count stands still for
     /// `patience`; one of its siblings is killed after half of that, and the worker goes on without it. On return the worker and
