@@ -27,7 +27,8 @@ impl<E: Embedder> Witness for Core<E> {
     fn testify(&self, account: &mut Account, scene: &Scene) {
         let (base, half) = (self.geometry.base, self.geometry.half.0);
         let (used, limit) = (self.used(), self.options.limit);
-        account.line("heap", format_args!("{} at {base:#x}..{:#x}, on {}", self.id, base + 2 * half, self.rung));
+        account
+            .line("heap", format_args!("{} at {base:#x}..{:#x}, on {}", self.id, base + 2 * half, self.rung));
         account.line(
             "",
             format_args!(
@@ -61,13 +62,22 @@ impl<E: Embedder> Core<E> {
         let state = BlockState::from_raw(raw);
         match state {
             Some(BlockState::LargeHead) => {
-                account.line("block", format_args!("{} is {raw}, LargeHead of {number} granules, {half} half", block.0));
+                account.line(
+                    "block",
+                    format_args!("{} is {raw}, LargeHead of {number} granules, {half} half", block.0),
+                );
             }
             Some(BlockState::LargeTail) => {
-                account.line("block", format_args!("{} is {raw}, LargeTail of block {number}, {half} half", block.0));
+                account.line(
+                    "block",
+                    format_args!("{} is {raw}, LargeTail of block {number}, {half} half", block.0),
+                );
             }
-            Some(state) => account.line("block", format_args!("{} is {raw}, {state:?}, {half} half", block.0)),
-            None => account.line("block", format_args!("{} is {raw}, no state that there is, {half} half", block.0)),
+            Some(state) => {
+                account.line("block", format_args!("{} is {raw}, {state:?}, {half} half", block.0))
+            }
+            None => account
+                .line("block", format_args!("{} is {raw}, no state that there is, {half} half", block.0)),
         }
         let meta = self.metadata.get(granule);
         let living = self.living();
@@ -94,7 +104,11 @@ impl<E: Embedder> Core<E> {
             match self.metadata.start_of(granule) {
                 Some(start) => account.line(
                     "object",
-                    format_args!("at {}, {} bytes", self.geometry.address(start), self.metadata.size(start).bytes()),
+                    format_args!(
+                        "at {}, {} bytes",
+                        self.geometry.address(start),
+                        self.metadata.size(start).bytes()
+                    ),
                 ),
                 None => account.line("object", format_args!("none covers the address")),
             }
@@ -127,6 +141,7 @@ impl<E: Embedder> Core<E> {
     pub(crate) fn check_guards(&self) {
         self.canary.check("the state of a heap");
         self.mailbox.check();
+        self.record.check_guards();
         self.regions().iter().for_each(|region| region.check_slack());
         if let Some(barrier) = &self.barrier {
             barrier.check_guards();

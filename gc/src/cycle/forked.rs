@@ -13,7 +13,9 @@ use palimpsest_runtime::mutator::{MutatorState, StoppedWorld};
 use palimpsest_runtime::sys::event::Event;
 use palimpsest_runtime::sys::process::Hurry;
 use palimpsest_runtime::sys::smaps::Rollup;
-use palimpsest_runtime::worker::{self, Company, MAX_WORKERS, Member, Muster, Order, Record, Verdict, Worker};
+use palimpsest_runtime::worker::{
+    self, Company, MAX_WORKERS, Member, Muster, Order, Record, Verdict, Worker,
+};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};

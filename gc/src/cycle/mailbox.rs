@@ -82,7 +82,12 @@ impl Mailbox {
         let state = self.state.lock();
         let (begun, ended, wanted) = (state.begun, state.ended, state.wanted);
         if ended > begun || wanted > begun + 1 {
-            violated(None, format_args!("the mailbox says that {begun} cycles have begun, {ended} ended, {wanted} are wanted"));
+            violated(
+                None,
+                format_args!(
+                    "the mailbox says that {begun} cycles have begun, {ended} ended, {wanted} are wanted"
+                ),
+            );
         }
     }
 

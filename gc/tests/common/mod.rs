@@ -52,13 +52,24 @@ const MARK: &str = "PALIMPSEST_TEST_CASE";
 ///
 /// For what is the process's: filters, limits, and its end. `name` is the test's.
 pub fn alone(name: &str, case: impl FnOnce()) -> Option<ExitStatus> {
+    let mut again = again_unless_marked(name, case)?;
+    Some(again.status().expect("this program again"))
+}
+
+/// The same, with what that process said on its standard error.
+pub fn alone_heard(name: &str, case: impl FnOnce()) -> Option<(ExitStatus, String)> {
+    let output = again_unless_marked(name, case)?.output().expect("this program again");
+    Some((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
+}
+
+fn again_unless_marked(name: &str, case: impl FnOnce()) -> Option<Command> {
     if std::env::var(MARK).is_ok_and(|marked| marked == name) {
         case();
         return None;
     }
-    let this = std::env::current_exe().expect("this program");
-    let args = ["--exact", name, "--nocapture", "--test-threads", "1"];
-    Some(Command::new(this).args(args).env(MARK, name).status().expect("this program again"))
+    let mut again = Command::new(std::env::current_exe().expect("this program"));
+    again.args(["--exact", name, "--nocapture", "--test-threads", "1"]).env(MARK, name);
+    Some(again)
 }
 
 /// A node: a number, and references to others.

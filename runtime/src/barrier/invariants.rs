@@ -26,17 +26,24 @@ impl Barrier {
     /// handler is at work.
     #[inline]
     pub(super) fn check_slot(&self, slot: Slot, page: PageIndex) {
-        let state = self.words.get(page.0 as usize).map(|word| PageWord::from_raw(word.load(Ordering::Relaxed)));
+        let state =
+            self.words.get(page.0 as usize).map(|word| PageWord::from_raw(word.load(Ordering::Relaxed)));
         match state {
             Some(state) if state.slot() == Some(slot) => {}
             Some(state) => {
                 let (at, _) = self.heap.span(PageRange::new(page.0, page.0 + 1));
                 crash::violated(
                     Some(at),
-                    format_args!("pre-image {slot} is of page {}, which is {state} at the end of the snapshot", page.0),
+                    format_args!(
+                        "pre-image {slot} is of page {}, which is {state} at the end of the snapshot",
+                        page.0
+                    ),
                 );
             }
-            None => crash::violated(None, format_args!("pre-image {slot} is of page {}, which does not exist", page.0)),
+            None => crash::violated(
+                None,
+                format_args!("pre-image {slot} is of page {}, which does not exist", page.0),
+            ),
         }
     }
 }

@@ -117,7 +117,10 @@ impl Pool {
     #[inline]
     pub(crate) fn image(&self, slot: Slot) -> &[AtomicU64; PAGE_WORDS] {
         self.images.get(slot as usize).unwrap_or_else(|| {
-            crate::crash::violated(None, format_args!("a page's word names pre-image {slot}, which does not exist"))
+            crate::crash::violated(
+                None,
+                format_args!("a page's word names pre-image {slot}, which does not exist"),
+            )
         })
     }
 }

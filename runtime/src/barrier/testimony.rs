@@ -41,7 +41,10 @@ impl Barrier {
             match state.slot().and_then(|slot| Some((slot, self.pool.owner_of(slot)?))) {
                 Some((_, owner)) => account.line(
                     about,
-                    format_args!("{k} is {state}{pinned}; that pre-image is page {}'s; word {word:#x}", owner.0),
+                    format_args!(
+                        "{k} is {state}{pinned}; that pre-image is page {}'s; word {word:#x}",
+                        owner.0
+                    ),
                 ),
                 None => account.line(about, format_args!("{k} is {state}{pinned}; word {word:#x}")),
             }

@@ -79,7 +79,9 @@ pub fn violated(at: Option<Address>, what: fmt::Arguments<'_>) -> ! {
     let thread = clock::thread_id();
     match REPORTER.compare_exchange(0, thread, Ordering::SeqCst, Ordering::SeqCst) {
         Ok(_) => report(Scene { at, thread }, what),
-        Err(first) if first == thread => Account(()).line("ended", format_args!("by another violation: {what}")),
+        Err(first) if first == thread => {
+            Account(()).line("ended", format_args!("by another violation: {what}"))
+        }
         Err(_) => {
             let start = clock::monotonic_ns();
             while u128::from(clock::monotonic_ns() - start) < PATIENCE.as_nanos() {

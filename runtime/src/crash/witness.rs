@@ -73,7 +73,8 @@ fn all() -> impl Iterator<Item = &'static Arc<dyn Witness>> {
 pub(super) fn hear_all(account: &mut Account, scene: &Scene) {
     std::mem::forget(LOOKING.enter());
     let holds = |witness: &Arc<dyn Witness>| {
-        let inside = |at: Address, (base, len): (Address, Bytes)| at.as_usize().wrapping_sub(base.as_usize()) < len.0;
+        let inside =
+            |at: Address, (base, len): (Address, Bytes)| at.as_usize().wrapping_sub(base.as_usize()) < len.0;
         scene.at.is_some_and(|at| witness.place().is_some_and(|place| inside(at, place)))
     };
     let concerned = all().any(|witness| holds(witness));
@@ -86,6 +87,9 @@ pub(super) fn hear_all(account: &mut Account, scene: &Scene) {
         }
     }
     if others > 0 {
-        account.line("others", format_args!("{others} more heaps in this process, which do not hold the address"));
+        account.line(
+            "others",
+            format_args!("{others} more heaps in this process, which do not hold the address"),
+        );
     }
 }

@@ -4,8 +4,8 @@
 //! the tables, maps their files itself ([`Region`]).
 
 use crate::error::Error;
-use crate::sys::inherited::Listed;
 use crate::sys::guarded::Guarded;
+use crate::sys::inherited::Listed;
 use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, PAGE_SIZE};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -58,7 +58,9 @@ impl Region<'_> {
                 let first = self.at;
                 crate::crash::violated(
                     None,
-                    format_args!("{found:#x} at {at}, behind the last value of the table at {first}: something wrote past it"),
+                    format_args!(
+                        "{found:#x} at {at}, behind the last value of the table at {first}: something wrote past it"
+                    ),
                 );
             }
             offset += 8;

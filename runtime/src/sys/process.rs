@@ -149,7 +149,10 @@ pub struct StopOnUnwind;
 impl Drop for StopOnUnwind {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            crate::crash::violated(None, format_args!("a thread of the collector panicked; its message is above"));
+            crate::crash::violated(
+                None,
+                format_args!("a thread of the collector panicked; its message is above"),
+            );
         }
     }
 }

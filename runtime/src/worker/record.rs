@@ -34,7 +34,8 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What is no text was written by a worker that is out of its mind.
         let text = &self.text[..self.len];
-        let text = str::from_utf8(text).unwrap_or_else(|e| str::from_utf8(&text[..e.valid_up_to()]).unwrap_or_default());
+        let text = str::from_utf8(text)
+            .unwrap_or_else(|e| str::from_utf8(&text[..e.valid_up_to()]).unwrap_or_default());
         // Quoted as far as it could do harm to a terminal.
         write!(f, "{}", text.escape_debug())?;
         self.at.map_or(Ok(()), |at| write!(f, " (at {at})"))
@@ -65,6 +66,11 @@ impl Record {
     /// Where it is.
     pub(super) fn regions(&self) -> [Region<'_>; 2] {
         [self.words.region(), self.go.region()]
+    }
+
+    /// Reports that something has written past the record. Called between cycles.
+    pub fn check_guards(&self) {
+        self.regions().iter().for_each(Region::check_slack);
     }
 
     /// Prepares for a cycle's worker: nothing is complete.

@@ -31,7 +31,8 @@ impl Registry {
             // SAFETY: held by this thread, which says so; it does not change the list meanwhile.
             tell(account, unsafe { self.threads.held() }, reporter, world);
         } else {
-            account.line("mutators", format_args!("the world {world}; their list is in use by another thread"));
+            account
+                .line("mutators", format_args!("the world {world}; their list is in use by another thread"));
         }
     }
 }
@@ -44,9 +45,13 @@ fn tell(account: &mut Account, threads: &[Arc<MutatorState>], reporter: u32, wor
         let (top, base) = (thread.stack_top.load(Relaxed), thread.stack_base);
         let state = name(thread.state.load(Relaxed));
         match base {
-            Some(base) => account
-                .line("", format_args!("thread {number}{own} is {state}; its stack is scanned from {top:#x} to {base}")),
-            None => account.line("", format_args!("thread {number}{own} is {state}; its stack is not scanned")),
+            Some(base) => account.line(
+                "",
+                format_args!("thread {number}{own} is {state}; its stack is scanned from {top:#x} to {base}"),
+            ),
+            None => {
+                account.line("", format_args!("thread {number}{own} is {state}; its stack is not scanned"))
+            }
         }
     }
     if threads.len() > MOST {
