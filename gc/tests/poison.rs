@@ -56,7 +56,7 @@ fn freed_memory_of_every_size_is_poison_and_what_lives_is_not() {
 
 #[test]
 fn a_use_after_free_is_called_that_by_the_verification() {
-    let end = alone_heard("a_use_after_free_is_called_that_by_the_verification", || {
+    let end = alone_heard("a_use_after_free_is_called_that_by_the_verification", "alone", || {
         let heap = builder().verify(true).build().expect("a heap");
         let mut mutator = heap.attach(StackScan::None).expect("a thread");
         let holder = mutator.alloc(Kind::UNIFORM, 16).expect("memory").cast::<usize>();
@@ -78,7 +78,7 @@ fn a_use_after_free_is_called_that_by_the_verification() {
 
 #[test]
 fn an_object_that_was_never_initialised_is_found_by_its_poison() {
-    let end = alone_heard("an_object_that_was_never_initialised_is_found_by_its_poison", || {
+    let end = alone_heard("an_object_that_was_never_initialised_is_found_by_its_poison", "alone", || {
         let heap = builder().verify(true).build().expect("a heap");
         let mut mutator = heap.attach(StackScan::None).expect("a thread");
         let first = mutator.alloc(Kind::UNIFORM, 32).expect("memory").as_ptr().expose_provenance();

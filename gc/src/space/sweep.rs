@@ -99,7 +99,8 @@ mod tests {
             random ^= random << 17;
             ((random >> 20) % n) as usize
         };
-        for _ in 0..300 {
+        // Miri takes seconds for each.
+        for _ in 0..if cfg!(miri) { 4 } else { 300 } {
             let m = Metadata::new(BLOCK_GRANULES).unwrap();
             let longest = [1, 3, 70, 400][below(4)];
             let (mut at, mut kept, mut young) = (0, Vec::new(), false);

@@ -7,6 +7,7 @@ pub mod shapes;
 use palimpsest::{
     Address, Embedder, Heap, HeapBuilder, Kind, Layout, Mutator, PlainPointers, Snapshot, Wish, ladder,
 };
+use std::fmt::Display;
 use std::process::{Command, ExitStatus};
 
 /// Every kind of rung there is. Doors to a userfaultfd make no difference once they are open.
@@ -52,23 +53,27 @@ const MARK: &str = "PALIMPSEST_TEST_CASE";
 ///
 /// For what is the process's: filters, limits, and its end. `name` is the test's.
 pub fn alone(name: &str, case: impl FnOnce()) -> Option<ExitStatus> {
-    let mut again = again_unless_marked(name, case)?;
+    let mut again = again_unless_marked(name, name, case)?;
     Some(again.status().expect("this program again"))
 }
 
-/// The same, with what that process said on its standard error.
-pub fn alone_heard(name: &str, case: impl FnOnce()) -> Option<(ExitStatus, String)> {
-    let output = again_unless_marked(name, case)?.output().expect("this program again");
+/// The same for one of a test's cases, with what that process said on its standard error. In the process of another case
+/// nothing happens.
+pub fn alone_heard(name: &str, which: impl Display, case: impl FnOnce()) -> Option<(ExitStatus, String)> {
+    let output = again_unless_marked(name, &format!("{name} {which}"), case)?.output();
+    let output = output.expect("this program again");
     Some((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
-fn again_unless_marked(name: &str, case: impl FnOnce()) -> Option<Command> {
-    if std::env::var(MARK).is_ok_and(|marked| marked == name) {
-        case();
+fn again_unless_marked(name: &str, mark: &str, case: impl FnOnce()) -> Option<Command> {
+    if let Ok(marked) = std::env::var(MARK) {
+        if marked == mark {
+            case();
+        }
         return None;
     }
     let mut again = Command::new(std::env::current_exe().expect("this program"));
-    again.args(["--exact", name, "--nocapture", "--test-threads", "1"]).env(MARK, name);
+    again.args(["--exact", name, "--nocapture", "--test-threads", "1"]).env(MARK, mark);
     Some(again)
 }
 

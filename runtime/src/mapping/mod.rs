@@ -9,8 +9,11 @@
 //! * a **private table** ([`table::Private`]) is the parent's alone.
 
 pub mod heap;
+#[cfg_attr(miri, path = "under_miri.rs")]
 pub mod table;
+mod zeroed;
 
 pub(crate) use heap::Live;
 pub use heap::{Backing, HeapMapping};
-pub use table::{Private, Region, Shared, Zeroed};
+pub use table::{Private, Region, Shared};
+pub use zeroed::Zeroed;

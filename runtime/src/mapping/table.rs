@@ -3,6 +3,7 @@
 //! No child inherits one: a child that the host forks must not write to what its parent uses. A worker, which is to share
 //! the tables, maps their files itself ([`Region`]).
 
+use super::Zeroed;
 use crate::error::Error;
 use crate::sys::guarded::Guarded;
 use crate::sys::inherited::Listed;
@@ -10,23 +11,6 @@ use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, PAGE_SIZE};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64};
-
-/// Types that are valid when all their bytes are zero and that several processes may use at once.
-///
-/// # Safety
-/// All-zero is a valid value, and every access goes through atomics: no padding, no pointer, no destructor.
-pub unsafe trait Zeroed: Sync {}
-// SAFETY: an atomic integer of zero bytes is zero.
-unsafe impl Zeroed for AtomicU8 {}
-// SAFETY: as above.
-unsafe impl Zeroed for AtomicU16 {}
-// SAFETY: as above.
-unsafe impl Zeroed for AtomicU32 {}
-// SAFETY: as above.
-unsafe impl Zeroed for AtomicU64 {}
-// SAFETY: an array of such values is one after another of them.
-unsafe impl<T: Zeroed, const N: usize> Zeroed for [T; N] {}
 
 fn bytes_for<T>(len: usize) -> Bytes {
     Bytes((len * size_of::<T>()).next_multiple_of(PAGE_SIZE).max(PAGE_SIZE))
@@ -171,7 +155,7 @@ impl<T> Deref for Private<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::Ordering::Relaxed;
+    use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
     #[test]
     fn tables_start_at_zero_and_release_to_zero() {
