@@ -16,6 +16,8 @@
 //!
 //! The `palimpsest` collector (package `palimpsest-gc`) is built on it. An embedder normally uses that crate.
 #![cfg(target_os = "linux")]
+// What only the real tables use.
+#![cfg_attr(miri, allow(dead_code))]
 
 pub mod barrier;
 pub mod crash;

@@ -174,3 +174,34 @@ impl Record {
         Duration::from_nanos(self.words[CPU_NS].load(Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_note_of_a_cycle_is_kept_as_far_as_it_fits() {
+        let record = Record::new().unwrap();
+        record.begin(1);
+        assert_eq!(record.note(), None);
+        record.leave_note(Some(Address::new(0x40)), format_args!("{} is wrong", "x".repeat(150)));
+        record.leave_note(None, format_args!("another"));
+        let note = record.note().expect("a note").to_string();
+        assert_eq!(note, format!("{} is wrong (at 0x40)", "x".repeat(150)));
+        record.begin(2);
+        assert_eq!(record.note(), None, "of this cycle");
+        record.leave_note(None, format_args!("{}", "é".repeat(200)));
+        assert_eq!(record.note().expect("a note").to_string(), "é".repeat(80));
+    }
+
+    #[test]
+    fn a_note_that_no_sane_worker_writes_is_shown_without_harm() {
+        let record = Record::new().unwrap();
+        record.begin(1);
+        record.leave_note(None, format_args!("a\u{1b}[2Jb"));
+        assert_eq!(record.note().expect("a note").to_string(), "a\\u{1b}[2Jb");
+        record.words[NOTE].store(u64::MAX - 1, Ordering::Relaxed);
+        record.words[NOTE + 2].store(0xffff_ffff_ffff_4241, Ordering::Relaxed);
+        assert_eq!(record.note().expect("a note").to_string(), "AB");
+    }
+}
