@@ -77,7 +77,7 @@ pub(super) fn hear_all(account: &mut Account, scene: &Scene) {
             |at: Address, (base, len): (Address, Bytes)| at.as_usize().wrapping_sub(base.as_usize()) < len.0;
         scene.at.is_some_and(|at| witness.place().is_some_and(|place| inside(at, place)))
     };
-    let concerned = all().any(|witness| holds(witness));
+    let concerned = all().any(&holds);
     let mut others = 0;
     for witness in all().filter(|witness| witness.place().is_some()) {
         if concerned && !holds(witness) {

@@ -20,7 +20,7 @@ const FIRST_FIGURE: usize = NOTE + NOTE_WORDS;
 
 /// Of a note: whether there is one and how long its text is, the address, and the text.
 const NOTE_WORDS: usize = 2 + NOTE_BYTES / 8;
-const NOTE_BYTES: usize = 160;
+const NOTE_BYTES: usize = 88;
 
 /// What a worker found to be impossible in the heap: its word for it, no more. Cut off where it is long.
 #[derive(Copy, Clone, PartialEq, Eq)]
@@ -184,14 +184,14 @@ mod tests {
         let record = Record::new().unwrap();
         record.begin(1);
         assert_eq!(record.note(), None);
-        record.leave_note(Some(Address::new(0x40)), format_args!("{} is wrong", "x".repeat(150)));
+        record.leave_note(Some(Address::new(0x40)), format_args!("{} is wrong", "x".repeat(70)));
         record.leave_note(None, format_args!("another"));
         let note = record.note().expect("a note").to_string();
-        assert_eq!(note, format!("{} is wrong (at 0x40)", "x".repeat(150)));
+        assert_eq!(note, format!("{} is wrong (at 0x40)", "x".repeat(70)));
         record.begin(2);
         assert_eq!(record.note(), None, "of this cycle");
         record.leave_note(None, format_args!("{}", "é".repeat(200)));
-        assert_eq!(record.note().expect("a note").to_string(), "é".repeat(80));
+        assert_eq!(record.note().expect("a note").to_string(), "é".repeat(44));
     }
 
     #[test]
