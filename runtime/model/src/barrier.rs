@@ -8,6 +8,8 @@ mod dirty;
 pub(crate) mod dirty_model;
 #[path = "../../src/barrier/epoch.rs"]
 pub mod epoch;
+#[path = "../../src/barrier/invariants.rs"]
+mod invariants;
 #[path = "../../src/barrier/pins.rs"]
 mod pins;
 #[path = "../../src/barrier/pool.rs"]

@@ -12,6 +12,7 @@
 #![allow(missing_docs, reason = "items of the protocols' surroundings, documented where they ship")]
 
 pub mod barrier;
+pub mod crash;
 #[path = "../../src/error.rs"]
 pub mod error;
 pub mod explore;

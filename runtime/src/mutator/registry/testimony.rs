@@ -3,9 +3,9 @@
 use super::super::{BLOCKED, MutatorState, PARKED, PINNED, RUNNING};
 use super::Registry;
 use crate::crash::Account;
+use crate::sync::Ordering::{Relaxed, SeqCst};
 use crate::sys::lock::HoldAcrossFork;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 /// Threads that are told of.
 const MOST: usize = 16;
