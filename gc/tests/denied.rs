@@ -135,7 +135,7 @@ const CASES: &[Case] = {
         ),
         case("making a memory file", "", Call::Memfd, Errno::PERM, Always, Refused("memfd_create")),
         case("mapping memory", "", Call::Map, Errno::NOMEM, Always, Refused("mapping")),
-        case("keeping memory out of forks", "", Call::Advise, Errno::INVAL, Always, Refused("DontFork")),
+        case("keeping memory out of forks", "", Call::DontFork, Errno::INVAL, Always, Refused("DontFork")),
         case("making an eventfd", "", Call::Event, Errno::MFILE, Always, Refused("eventfd")),
         case(
             "starting the collector's thread",
@@ -154,8 +154,17 @@ const CASES: &[Case] = {
             Refused("monitor thread"),
         ),
         case("waiting for a worker", "preimage", Call::Wait, Errno::PERM, AlwaysLater, Fails("not complete")),
-        case("advice, later", "", Call::Advise, Errno::INVAL, AlwaysLater, Nothing),
-        case("advice, later", "forkcow", Call::Advise, Errno::INVAL, AlwaysLater, FallsBack("DoFork")),
+        case("giving shared memory back", "", Call::PunchHole, Errno::INVAL, AlwaysLater, Nothing),
+        case("giving private memory back", "", Call::Discard, Errno::INVAL, AlwaysLater, Nothing),
+        case("populating memory", "", Call::Populate, Errno::INVAL, AlwaysLater, Nothing),
+        case(
+            "letting a worker inherit the heap",
+            "forkcow",
+            Call::DoFork,
+            Errno::INVAL,
+            AlwaysLater,
+            FallsBack("DoFork"),
+        ),
         case(
             "protecting pages",
             "preimage/signal",

@@ -364,7 +364,7 @@ fn a_copy_that_cannot_be_made_is_missed_in_the_child_alone() {
         let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
         let list = new_list(&mut m, &nodes);
         let mut mark = 0;
-        let mut calls = vec![(Call::Memfd, 0), (Call::Memfd, 2), (Call::Advise, 0)];
+        let mut calls = vec![(Call::Memfd, 0), (Call::Memfd, 2), (Call::DoFork, 0)];
         if nodes.heap.ladder().chosen().door.is_some() {
             calls.push((Call::UffdOpen, 0));
         }
@@ -474,7 +474,9 @@ fn a_child_without_its_copy_keeps_none_of_it() {
     let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
     std::hint::black_box(new_list(&mut m, &nodes));
     // What is private cannot be inherited, when the files are copied already.
-    inject::arm(Call::Advise, 0, u32::MAX, Errno::NOMEM);
+    for call in [Call::DoFork, Call::DontFork] {
+        inject::arm(call, 0, u32::MAX, Errno::NOMEM);
+    }
     let ((), end, _) = in_child((), |()| {
         let links = std::fs::read_dir("/proc/self/fd").expect("descriptors").flatten();
         let targets = links.filter_map(|link| std::fs::read_link(link.path()).ok());

@@ -44,7 +44,7 @@ use crate::unit::BLOCK;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::ladder::Wish;
 use palimpsest_runtime::sys::process::Strike;
-use palimpsest_runtime::sys::{clock, limits};
+use palimpsest_runtime::sys::{clock, futex, limits};
 use palimpsest_runtime::worker::{Fate, MAX_WORKERS, Worker};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -108,7 +108,7 @@ impl Chaos {
         let Some(n) = self.one_in else { return };
         let random = clock::monotonic_ns().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         if random.is_multiple_of(n.into()) {
-            std::thread::sleep(Duration::from_micros(random / 64 % 2_000));
+            futex::nap(Duration::from_micros(random / 64 % 2_000));
             if random & 1 == 0 { worker.kill() } else { worker.stop() }
         }
     }
@@ -236,7 +236,7 @@ impl Options {
         if known > 0 {
             return known;
         }
-        let workers = workers_for(std::thread::available_parallelism().map_or(1, usize::from));
+        let workers = workers_for(limits::processors());
         WORKERS.store(workers, Relaxed);
         workers
     }

@@ -109,10 +109,10 @@ pub unsafe fn adopt_group(group: Group) -> Result<(), Errno> {
         if let (Some(copy), Some((at, len)), Some(fd)) = (take_copy(entry), file_range(entry), entry.fd()) {
             // SAFETY: the place of the original, which this process has not (MADV_DONTFORK).
             unsafe { memory::put_file(at, len, copy.as_fd()) }?;
-            put_in_place(copy.as_fd(), fd);
+            put_in_place(copy.as_fd(), fd)?;
         }
         if let (Some(What::Event), Some(fd)) = (entry.what(), entry.fd()) {
-            put_in_place(event::unlisted()?.as_fd(), fd);
+            put_in_place(event::unlisted()?.as_fd(), fd)?;
         }
         keep_from_children(entry);
     }

@@ -30,6 +30,7 @@ mod message;
 use crate::barrier::around_fork;
 use crate::error::Error;
 use crate::mutator::{Return, attachments_are_known, hold_for_fork};
+use crate::sys::inject::{self, Role};
 use crate::sys::lock::{HoldAcrossFork, Mutex, RawFutex};
 use crate::sys::signal::{self, Fault};
 use crate::sys::{futex, generation, inherited, process};
@@ -205,6 +206,7 @@ extern "C" fn in_parent() {
 /// In the child. Async-signal-safe.
 extern "C" fn in_child() {
     generation::begin();
+    inject::become_one(Role::Child);
     around_fork::in_child();
     let is_less = if COLLECTS.get() {
         // Somebody else may have been at work on a fork of his own. What he had is leaked.

@@ -1,6 +1,7 @@
 //! Waiting on a word, for the places where a lock cannot be used: between the collector and stopping mutators,
 //! and in the trap handler. All of it is async-signal-safe.
 
+use super::inject::{Call, check};
 use rustix::thread::futex::{self, Flags};
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 pub fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) {
     let limit = limit.map(timespec);
     // Every outcome means the same to the caller: look again.
-    let _ = futex::wait(word, Flags::PRIVATE, expected, limit.as_ref());
+    let _ = check(Call::FutexWait).and_then(|()| futex::wait(word, Flags::PRIVATE, expected, limit.as_ref()));
 }
 
 /// Wakes all that wait on `word`.
@@ -25,7 +26,8 @@ pub fn wake_one(word: &AtomicU32) {
 
 /// As [`wait`], for a word in memory shared with other processes.
 pub fn wait_shared(word: &AtomicU32, expected: u32, limit: Duration) {
-    let _ = futex::wait(word, Flags::empty(), expected, Some(&timespec(limit)));
+    let _ = check(Call::FutexWait)
+        .and_then(|()| futex::wait(word, Flags::empty(), expected, Some(&timespec(limit))));
 }
 
 /// More seconds than the kernel's type holds are as many as it holds: an invalid time would be no wait at all.

@@ -17,9 +17,9 @@
 //! What belongs to a heap whose children are to have a copy is listed in a [`Group`] of its own. A child that has made the
 //! copy keeps the group, and then none of this is done to it. See `host_fork::copy`.
 
-use super::memory;
+use super::inject::{Call, check};
+use super::{Errno, event, memory};
 use crate::unit::{Address, Bytes};
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
@@ -243,7 +243,7 @@ impl std::fmt::Debug for Listed {
 /// a heap was lost. Async-signal-safe.
 pub(crate) fn disown() -> bool {
     let mut found = false;
-    let nothing = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok();
+    let nothing = event::unlisted().ok();
     let mut has_a_place = false;
     for entry in entries() {
         let Some(what) = entry.what() else { continue };
@@ -284,20 +284,23 @@ pub(crate) fn disown() -> bool {
 fn replace(fd: i32, nothing: Option<BorrowedFd<'_>>) -> bool {
     match nothing {
         Some(nothing) if nothing.as_raw_fd() == fd => return true,
-        Some(nothing) => put_in_place(nothing, fd),
+        Some(nothing) if put_in_place(nothing, fd).is_ok() => {}
         // Better a number that is free than a parent whose memory this process can still change.
         // SAFETY: the value that owns the number belongs to a heap that nobody has here; nobody uses it.
-        None => unsafe { rustix::io::close(fd) },
+        _ => unsafe { rustix::io::close(fd) },
     }
     false
 }
 
 /// In a new child: has the number `fd`, whose owner is there, mean the open file that `new` is. Async-signal-safe.
-pub(crate) fn put_in_place(new: BorrowedFd<'_>, fd: i32) {
+///
+/// # Errors
+/// Where the number is beyond what `RLIMIT_NOFILE` allows by now, for one. It means what it meant then.
+pub(crate) fn put_in_place(new: BorrowedFd<'_>, fd: i32) -> Result<(), Errno> {
+    check(Call::PutInPlace)?;
     // SAFETY: whoever owns the number keeps it, and it stays an open descriptor.
     let mut old = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(fd) });
-    // In a process with one thread this cannot fail.
-    let _ = rustix::io::dup3(new, &mut old, rustix::io::DupFlags::CLOEXEC);
+    rustix::io::dup3(new, &mut old, rustix::io::DupFlags::CLOEXEC)
 }
 
 /// What was a heap's at this address, in a process that this is a fork of: whether it is the heap itself, and the first and

@@ -1,6 +1,7 @@
 //! The limits that can refuse a large sparse heap, looked at before it is made: exceeding `RLIMIT_FSIZE` sends
 //! `SIGXFSZ`, and the plain `ENOMEM` of the others names none of them.
 
+use super::memory;
 use crate::error::Error;
 use crate::unit::Bytes;
 use rustix::process::{Resource, getrlimit};
@@ -12,13 +13,18 @@ pub fn physical_memory() -> Bytes {
     Bytes(machine.min(cgroup_limit().unwrap_or(usize::MAX)))
 }
 
+/// How many processors this process may use, as far as that can be told: one at least.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn cgroup_limit() -> Option<usize> {
-    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = memory::read_text("/proc/self/cgroup").ok()?;
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     let mut at = std::path::PathBuf::from("/sys/fs/cgroup").join(path.trim_start_matches('/'));
     let mut lowest = None;
     while at.starts_with("/sys/fs/cgroup") {
-        if let Ok(text) = std::fs::read_to_string(at.join("memory.max"))
+        if let Ok(text) = memory::read_text(at.join("memory.max"))
             && let Ok(limit) = text.trim().parse::<usize>()
         {
             lowest = Some(lowest.map_or(limit, |l: usize| l.min(limit)));

@@ -10,12 +10,13 @@ use crate::unit::{Address, Bytes, PAGE_SIZE};
 use memmap2::{MmapMut, MmapOptions};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SealFlags};
+use rustix::io::retry_on_intr;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 use std::ffi::c_void;
 
 const OVERCOMMIT: &str = "lower the heap limit, or allow overcommit (sysctl vm.overcommit_memory=0)";
 
-fn io_errno(error: &std::io::Error) -> Errno {
+pub(super) fn io_errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
@@ -30,32 +31,35 @@ pub fn map_private(len: Bytes) -> Result<MmapMut, Error> {
 /// A sparse memory file of a fixed size, sealed against being resized by anyone who gets hold of it.
 pub fn memfd(name: &str, len: Bytes) -> Result<OwnedFd, Error> {
     limits::check_file_size(len)?;
-    check(Call::Memfd)
-        .and_then(|()| {
-            let fd = create(name)?;
-            rustix::fs::ftruncate(&fd, len.0 as u64)?;
-            rustix::fs::fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-            Ok(fd)
-        })
-        .map_err(|errno| {
-            let advice = "memfd_create must be allowed (seccomp) and the file size limit high enough";
-            Error::advise(format!("creating a memory file of {len} for {name}"), errno, advice)
-        })
+    let make = || {
+        let fd = create(name)?;
+        retry_on_intr(|| {
+            check(Call::MemfdSize)?;
+            rustix::fs::ftruncate(&fd, len.0 as u64)
+        })?;
+        check(Call::MemfdSeal)?;
+        rustix::fs::fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
+        Ok(fd)
+    };
+    make().map_err(|errno| {
+        let advice = "memfd_create must be allowed (seccomp) and the file size limit high enough";
+        Error::advise(format!("creating a memory file of {len} for {name}"), errno, advice)
+    })
 }
 
 /// A new memory file that cannot be executed: the sysctl `vm.memfd_noexec` may allow no other. Kernels before 6.3 do not
 /// know the flag.
 fn create(name: &str) -> Result<OwnedFd, Errno> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-    match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
-        Err(Errno::INVAL) => rustix::fs::memfd_create(name, flags),
+    let make = |flags| check(Call::Memfd).and_then(|()| rustix::fs::memfd_create(name, flags));
+    match make(flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => make(flags),
         result => result,
     }
 }
 
 /// Whether memory files can be made at all.
 pub fn probe_memfd() -> Result<(), Errno> {
-    check(Call::Memfd)?;
     create("palimpsest-probe").map(|_| ())
 }
 
@@ -102,6 +106,7 @@ pub unsafe fn map_file_in_worker(
 /// # Safety
 /// The range is page-aligned, and what is mapped in it, if anything, is the caller's and not needed any more.
 pub unsafe fn reserve_over(at: Address, len: Bytes) -> Result<(), Errno> {
+    check(Call::Reserve)?;
     let flags = MapFlags::PRIVATE | MapFlags::FIXED | MapFlags::NORESERVE;
     // SAFETY: passed on to the caller.
     unsafe { rustix::mm::mmap_anonymous(at.as_ptr(), len.0, ProtFlags::empty(), flags) }.map(|_| ())
@@ -160,9 +165,15 @@ pub fn page_size() -> usize {
     usize::try_from(size).unwrap_or(PAGE_SIZE)
 }
 
+/// The text of a file that the kernel writes.
+pub(super) fn read_text(path: impl AsRef<std::path::Path>) -> Result<String, Errno> {
+    check(Call::ReadFile)?;
+    std::fs::read_to_string(path).map_err(|error| io_errno(&error))
+}
+
 /// How many mappings the process may have (`vm.max_map_count`).
 pub fn most_mappings() -> usize {
-    let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap_or_default();
+    let text = read_text("/proc/sys/vm/max_map_count").unwrap_or_default();
     // What the kernel is built with, where it cannot be read.
     text.trim().parse().unwrap_or(65_530)
 }
@@ -183,15 +194,15 @@ pub unsafe fn advise(at: Address, len: Bytes, advice: Advise) -> Result<(), Erro
 /// # Safety
 /// As for [`advise`].
 pub unsafe fn advise_raw(at: Address, len: Bytes, advice: Advise) -> Result<(), Errno> {
-    let raw = match advice {
-        Advise::DontFork => Advice::LinuxDontFork,
-        Advise::DoFork => Advice::LinuxDoFork,
-        Advise::Discard => Advice::LinuxDontNeed,
-        Advise::PunchHole => Advice::LinuxRemove,
-        Advise::Populate => Advice::LinuxPopulateWrite,
-        Advise::HugePages => Advice::LinuxHugepage,
+    let (raw, call) = match advice {
+        Advise::DontFork => (Advice::LinuxDontFork, Call::DontFork),
+        Advise::DoFork => (Advice::LinuxDoFork, Call::DoFork),
+        Advise::Discard => (Advice::LinuxDontNeed, Call::Discard),
+        Advise::PunchHole => (Advice::LinuxRemove, Call::PunchHole),
+        Advise::Populate => (Advice::LinuxPopulateWrite, Call::Populate),
+        Advise::HugePages => (Advice::LinuxHugepage, Call::HugePages),
     };
-    check(Call::Advise)
+    check(call)
         // SAFETY: the range is the caller's, and its contents are not needed where the advice drops them.
         .and_then(|()| unsafe { rustix::mm::madvise(at.as_ptr::<c_void>(), len.0, raw) })
 }
@@ -207,22 +218,24 @@ pub unsafe fn copy_to(
     to: BorrowedFd<'_>,
 ) -> Result<(), Error> {
     use rustix::fs::SeekFrom;
+    let asked = || check(Call::CopyFile);
+    let seek = |to| retry_on_intr(|| asked().and_then(|()| rustix::fs::seek(from, to)));
+    let write = |bytes: &[u8], at| retry_on_intr(|| asked().and_then(|()| rustix::io::pwrite(to, bytes, at)));
     let copy = || {
         let mut offset = 0;
         loop {
-            offset = match rustix::fs::seek(from, SeekFrom::Data(offset)) {
+            offset = match seek(SeekFrom::Data(offset)) {
                 // Holes only, from here on.
                 Err(Errno::NXIO) => return Ok(()),
                 result => result?,
             };
-            let end = rustix::fs::seek(from, SeekFrom::Hole(offset))?.min(len.0 as u64);
+            let end = seek(SeekFrom::Hole(offset))?.min(len.0 as u64);
             while offset < end {
                 let now = (end - offset).min(1 << 20) as usize;
                 // SAFETY: populated memory of the file, which is mapped and does not change.
                 let bytes =
                     unsafe { std::slice::from_raw_parts(at.add(offset as usize).as_ptr::<u8>(), now) };
-                match rustix::io::pwrite(to, bytes, offset) {
-                    Err(Errno::INTR) => {}
+                match write(bytes, offset) {
                     Ok(0) => return Err(Errno::NOSPC),
                     result => offset += result? as u64,
                 }
@@ -243,6 +256,7 @@ pub unsafe fn copy_to(
 /// # Safety
 /// `at .. at + len` is page-aligned and the caller's, and nothing of it is needed.
 pub unsafe fn put_file(at: Address, len: Bytes, fd: BorrowedFd<'_>) -> Result<(), Errno> {
+    check(Call::PutCopy)?;
     let flags = MapFlags::SHARED | MapFlags::FIXED | MapFlags::NORESERVE;
     // SAFETY: passed on to the caller.
     unsafe { rustix::mm::mmap(at.as_ptr(), len.0, ProtFlags::READ | ProtFlags::WRITE, flags, fd, 0) }
@@ -259,6 +273,7 @@ pub fn resident(at: Address, len: Bytes) -> Result<Bytes, Errno> {
     let mut pages = [0u8; PAGES];
     let mut resident = 0;
     for from in (0..len.0).step_by(PAGES * PAGE_SIZE) {
+        check(Call::Resident)?;
         let now = (len.0 - from).min(PAGES * PAGE_SIZE);
         // SAFETY: the call writes a byte for each page of the range, for which there is room, and reads nothing.
         let answer = unsafe { libc::mincore(at.add(from).as_ptr(), now, pages.as_mut_ptr()) };
@@ -273,13 +288,15 @@ pub fn resident(at: Address, len: Bytes) -> Result<Bytes, Errno> {
 /// What the kernel does about huge pages for private memory: whether it never gives any.
 pub fn has_huge_pages() -> bool {
     // A kernel without them has no such file.
-    let text = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    let text = read_text("/sys/kernel/mm/transparent_hugepage/enabled");
     text.is_ok_and(|text| !text.contains("[never]"))
 }
 
 /// How much of a memory file is populated.
 pub fn populated(fd: impl AsFd) -> Bytes {
-    rustix::fs::fstat(fd).map_or(Bytes(0), |s| Bytes(s.st_blocks as usize * 512))
+    check(Call::FileStatus)
+        .and_then(|()| rustix::fs::fstat(fd))
+        .map_or(Bytes(0), |s| Bytes(s.st_blocks as usize * 512))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use linux_raw_sys::general::{
 };
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::retry_on_intr;
 use rustix::ioctl::{self, IoctlOutput, Opcode};
 use std::ffi::c_void;
 
@@ -52,29 +53,30 @@ impl Default for Regions {
 }
 
 fn open() -> Result<OwnedFd, Errno> {
+    check(Call::PagemapOpen)?;
     rustix::fs::open("/proc/self/pagemap", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
 impl Pagemap {
     /// Opens the calling process's.
     pub fn open() -> Result<Self, Errno> {
-        check(Call::Scan)?;
         let fd = open()?;
         Ok(Self { _listed: Listed::descriptor(&fd), fd })
     }
 
     /// In a child: has the descriptor show this process's. Async-signal-safe.
     pub(crate) fn reopen(&self) -> Result<(), Errno> {
-        put_in_place(open()?.as_fd(), self.fd.as_raw_fd());
-        Ok(())
+        put_in_place(open()?.as_fd(), self.fd.as_raw_fd())
     }
 
     /// Whether the kernel knows the request: `ENOTTY` before 6.7.
     pub fn probe(&self) -> Result<(), Errno> {
-        check(Call::Scan)?;
         let mut request = Scan::new(Address::new(0), Address::new(0), Rearm::No, &mut []);
-        // SAFETY: an empty range, and no room for regions: nothing is looked at and nothing written.
-        unsafe { ioctl::ioctl(&self.fd, &mut request) }.map(|_| ())
+        retry_on_intr(|| {
+            check(Call::Scan)?;
+            // SAFETY: an empty range, and no room for regions: nothing is looked at and nothing written.
+            unsafe { ioctl::ioctl(&self.fd, &mut request) }.map(|_| ())
+        })
     }
 
     /// Passes each run of written pages in the range on, in ascending order.
@@ -91,10 +93,10 @@ impl Pagemap {
     ) -> Result<(), Errno> {
         let (mut from, end) = (at, at.add(len.0));
         while from < end {
-            check(Call::Scan)?;
             let mut request = Scan::new(from, end, rearm, &mut regions.0[..]);
             // SAFETY: the request describes its structure, and the vector has room for as many regions as it says.
-            let found = match unsafe { ioctl::ioctl(&self.fd, &mut request) } {
+            let mut scan = || unsafe { ioctl::ioctl(&self.fd, &mut request) };
+            let found = match check(Call::Scan).and_then(|()| scan()) {
                 Err(Errno::INTR) => continue,
                 result => result?,
             };

@@ -134,6 +134,7 @@ pub fn at_fork(
     parent: extern "C" fn(),
     child: extern "C" fn(),
 ) -> Result<(), Errno> {
+    check(Call::AtFork)?;
     // SAFETY: three functions of the kind that is asked for, which stay as long as the library they are in.
     match unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) } {
         0 => Ok(()),
@@ -195,7 +196,7 @@ impl Hurry {
     /// Raises the calling thread's priority if that is allowed.
     pub fn new() -> Self {
         let before = rustix::process::getpriority_process(None).unwrap_or(0);
-        Self { before, raised: rustix::process::setpriority_process(None, -20).is_ok() }
+        Self { before, raised: set_priority(-20).is_ok() }
     }
 
     /// What the thread's priority is otherwise.
@@ -214,18 +215,35 @@ impl Drop for Hurry {
     fn drop(&mut self) {
         if self.raised {
             // Lowering a priority is always allowed.
-            let _ = rustix::process::setpriority_process(None, self.before);
+            let _ = set_priority(self.before);
         }
     }
+}
+
+/// Gives the calling thread a priority. Async-signal-safe.
+fn set_priority(nice: i32) -> Result<(), Errno> {
+    check(Call::Priority)?;
+    rustix::process::setpriority_process(None, nice)
 }
 
 /// In a new child: have the kernel kill it when its parent's forking thread ends, and run at this priority. `false` if the
 /// parent is gone already. Async-signal-safe.
 pub fn become_worker(parent: Pid, nice: i32) -> bool {
     // A worker that cannot ask for its death signal still ends with its work; a priority is a wish.
-    let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-    let _ = rustix::process::setpriority_process(None, nice);
+    let _ = check(Call::DeathSignal)
+        .and_then(|()| rustix::process::set_parent_process_death_signal(Some(Signal::KILL)));
+    let _ = set_priority(nice);
     has_parent(parent)
+}
+
+/// In a worker: closes all descriptors but the standard ones, so that it keeps no file, pipe or lock of the host's open, and has
+/// no userfaultfd of its parent's. Nothing comes of it where the kernel cannot (before 5.9) or may not. Async-signal-safe.
+pub fn close_descriptors() {
+    const FIRST: libc::c_long = 3;
+    let all = libc::c_long::from(u32::MAX);
+    // SAFETY: nobody in this process uses one of them from here on; it leaves by `exit_now`, without destructors.
+    let _ = check(Call::CloseRange)
+        .map(|()| unsafe { libc::syscall(libc::SYS_close_range, FIRST, all, 0 as libc::c_long) });
 }
 
 /// In a child: whether its parent is still there. Async-signal-safe.
@@ -280,15 +298,16 @@ impl Child {
     pub fn adopt(number: u32) -> Result<Self, Errno> {
         let pid = i32::try_from(number).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
         // A number is a child's until that has been waited for, and nobody else waits for this one.
-        let look = WaitIdOptions::EXITED
-            | WaitIdOptions::NOHANG
-            | WaitIdOptions::NOWAIT
-            | WaitIdOptions::from_bits_retain(libc::__WALL as u32);
-        rustix::process::waitid(WaitId::Pid(pid), look)?;
-        let opened = check(Call::Adopt)
-            .and_then(|()| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()));
+        let look = any_exit() | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let looked = check(Call::AdoptLook).and_then(|()| rustix::process::waitid(WaitId::Pid(pid), look));
+        let opened = looked.and_then(|_| {
+            check(Call::Adopt)?;
+            rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
+        });
         match opened {
             Ok(pidfd) => Ok(Self { pid, _listed: Listed::descriptor(&pidfd), pidfd, exit: None }),
+            // It was no child: its number may be somebody else's.
+            Err(Errno::CHILD) => Err(Errno::CHILD),
             Err(errno) => {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
                 let _ = wait_for(WaitId::Pid(pid));
@@ -299,7 +318,9 @@ impl Child {
 
     /// Kills the child. It is reaped by [`Child::wait`] or on drop.
     pub fn kill(&self) {
-        if rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL).is_err() {
+        let killed =
+            check(Call::Kill).and_then(|()| rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL));
+        if killed.is_err() {
             // Dead already, or that call is denied here. Its number is its own until it has been waited for.
             let _ = rustix::process::kill_process(self.pid, Signal::KILL);
         }
@@ -308,6 +329,15 @@ impl Child {
     /// Stops the child (`SIGSTOP`), as a debugger might; for tests of the deadline.
     pub fn stop(&self) {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::STOP);
+    }
+
+    /// Whether the child has ended; asked without a wait. It is reaped later.
+    pub fn has_ended(&self) -> bool {
+        let look = WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let ended = check(Call::Wait)
+            .and_then(|()| rustix::process::waitid(WaitId::Pid(self.pid), look | any_exit()));
+        // Nobody else waits for it: where there is no answer, it is found out by waiting.
+        self.exit.is_some() || !matches!(ended, Ok(None))
     }
 
     /// Waits for the child to end and reaps it.
@@ -337,13 +367,15 @@ impl Child {
     }
 }
 
+/// The end of a child, also of one without an exit signal: that is waited for only when asked for with `__WALL`.
+fn any_exit() -> WaitIdOptions {
+    WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(libc::__WALL as u32)
+}
+
 /// Waits for a child to end, and reaps it.
 fn wait_for(child: WaitId<'_>) -> Result<ChildExit, Errno> {
-    check(Call::Wait)?;
-    // A child without an exit signal is waited for only when asked for with __WALL.
-    let options = WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(libc::__WALL as u32);
     loop {
-        match rustix::process::waitid(child.clone(), options) {
+        match check(Call::Wait).and_then(|()| rustix::process::waitid(child.clone(), any_exit())) {
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
             Ok(None) => return Ok(ChildExit::Unknown),

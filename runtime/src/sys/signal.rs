@@ -87,6 +87,7 @@ impl Chain {
 }
 
 fn current(fault: Fault) -> Result<libc::sigaction, Errno> {
+    check(Call::HandlerLook)?;
     let mut action = MaybeUninit::<libc::sigaction>::uninit();
     // SAFETY: with no new action this only writes the present one.
     match unsafe { libc::sigaction(fault.number(), std::ptr::null(), action.as_mut_ptr()) } {

@@ -1,6 +1,6 @@
 //! What a process occupies, as `/proc/PID/smaps_rollup` counts it (kernel document `filesystems/proc`).
 
-use super::Errno;
+use super::{Errno, memory};
 use crate::error::Error;
 use crate::unit::Bytes;
 
@@ -34,8 +34,7 @@ impl Rollup {
 
     fn read(path: &str) -> Result<Self, Error> {
         let denied = |errno| Error::denied(format!("reading {path}"), errno);
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| denied(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+        let text = memory::read_text(path).map_err(denied)?;
         Self::parse(&text).ok_or_else(|| denied(Errno::NODATA))
     }
 

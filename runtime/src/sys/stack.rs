@@ -4,11 +4,13 @@
 //! thread stops; those that the callee may change are saved by the compiler around the call, the others
 //! ("callee-saved") are written to the stack here before the thread parks.
 
+use super::inject::{Call, check};
 use crate::unit::Address;
 use std::arch::asm;
 
 /// The highest address of the calling thread's stack (one past it), if the C library knows it.
 pub fn stack_base() -> Option<Address> {
+    check(Call::StackBounds).ok()?;
     // SAFETY: an all-zero pthread_attr_t is only a place for pthread_getattr_np to initialise.
     let mut attributes: libc::pthread_attr_t = unsafe { std::mem::zeroed() };
     let mut low = std::ptr::null_mut();

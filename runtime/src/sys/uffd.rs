@@ -167,17 +167,23 @@ fn open(door: Door) -> Result<OwnedFd, Errno> {
     }
 }
 
+/// Agrees on the API's version and features; the answer is all that the kernel has.
+fn handshake(fd: &OwnedFd, features: u64) -> Result<u64, Errno> {
+    check(Call::UffdHandshake)?;
+    request::handshake(fd, features)
+}
+
 /// The features the kernel has, asked through a descriptor of its own (the handshake ends a descriptor's
 /// negotiation, so it cannot be the one that is used).
 pub fn features(door: Door) -> Result<Features, Errno> {
-    request::handshake(&open(door)?, 0).map(Features)
+    handshake(&open(door)?, 0).map(Features)
 }
 
 impl Uffd {
     /// Opens by this door and agrees on these features.
     pub fn open(door: Door, features: Features) -> Result<Self, Errno> {
         let fd = open(door)?;
-        request::handshake(&fd, features.0)?;
+        handshake(&fd, features.0)?;
         let listed = Listed::descriptor(&fd);
         // SAFETY: the descriptor is a userfaultfd after its handshake, and ownership moves.
         Ok(Self { _listed: listed, uffd: unsafe { userfaultfd::Uffd::from_raw_fd(fd.into_raw_fd()) } })
@@ -186,9 +192,8 @@ impl Uffd {
     /// In a child: has the descriptor be a new one, of this process's memory, opened in the same way. Async-signal-safe.
     pub(crate) fn reopen(&self, door: Door, features: Features) -> Result<(), Errno> {
         let fd = open(door)?;
-        request::handshake(&fd, features.0)?;
-        put_in_place(fd.as_fd(), self.uffd.as_raw_fd());
-        Ok(())
+        handshake(&fd, features.0)?;
+        put_in_place(fd.as_fd(), self.uffd.as_raw_fd())
     }
 
     /// Registers a range for write-protection. It is armed page by page afterwards.
@@ -215,6 +220,7 @@ impl Uffd {
     ///
     /// For a process that is not allowed `ioctl` any more.
     pub fn abandon(&self) -> Result<(), Errno> {
+        check(Call::UffdAbandon)?;
         let nothing = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         // SAFETY: both are descriptors of this process. From here on this value owns an eventfd, to which every request of a
         // userfaultfd is an error.
@@ -226,36 +232,30 @@ impl Uffd {
 
     /// Write-protects a range: the next write to each of its pages traps.
     pub fn arm(&self, at: Address, len: Bytes) -> Result<(), Errno> {
-        check(Call::UffdArm)?;
-        retry(|| self.uffd.write_protect(at.as_ptr(), len.0))
+        retry(Call::UffdArm, || self.uffd.write_protect(at.as_ptr(), len.0))
     }
 
     /// Removes a range's protection. Async-signal-safe but for `errno`.
     #[inline]
     pub fn open_pages(&self, at: Address, len: Bytes) -> Result<(), Errno> {
-        check(Call::UffdOpenPages)?;
-        retry(|| self.uffd.remove_write_protection(at.as_ptr(), len.0, true))
+        retry(Call::UffdOpenPages, || self.uffd.remove_write_protection(at.as_ptr(), len.0, true))
     }
 
     /// Lets threads go on that wait for the answer to an event in this range.
     pub fn wake(&self, at: Address, len: Bytes) -> Result<(), Errno> {
-        check(Call::UffdWake)?;
-        retry(|| self.uffd.wake(at.as_ptr(), len.0))
+        retry(Call::UffdWake, || self.uffd.wake(at.as_ptr(), len.0))
     }
 
     /// The address of the next write fault that somebody waits for; none where nobody does.
     pub fn next_fault(&self) -> Result<Option<Address>, Errno> {
-        check(Call::UffdRead)?;
-        match self.uffd.read_event() {
+        let read = || self.uffd.read_event().map_err(|error| errno_of(&error));
+        match check(Call::UffdRead).and_then(|()| read()) {
             Ok(Some(userfaultfd::Event::Pagefault { kind: FaultKind::WriteProtected, addr, .. })) => {
                 Ok(Some(Address::new(addr.addr())))
             }
             // No other event was asked for.
-            Ok(_) => Ok(None),
-            Err(error) => match errno_of(&error) {
-                Errno::AGAIN | Errno::INTR => Ok(None),
-                errno => Err(errno),
-            },
+            Ok(_) | Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+            Err(errno) => Err(errno),
         }
     }
 }
@@ -269,9 +269,9 @@ impl AsFd for Uffd {
 
 /// The kernel answers `EAGAIN` while the address space is being changed under it.
 #[inline]
-fn retry(mut call: impl FnMut() -> userfaultfd::Result<()>) -> Result<(), Errno> {
+fn retry(kind: Call, mut call: impl FnMut() -> userfaultfd::Result<()>) -> Result<(), Errno> {
     loop {
-        match call().map_err(|e| errno_of(&e)) {
+        match check(kind).and_then(|()| call().map_err(|e| errno_of(&e))) {
             Err(Errno::AGAIN | Errno::INTR) => rustix::thread::sched_yield(),
             result => return result,
         }
@@ -317,7 +317,6 @@ mod request {
         unsafe { ioctl::ioctl(node, New(flags)) }
     }
 
-    /// Agrees on the API's version and features; the answer is all that the kernel has.
     pub(super) fn handshake(fd: &OwnedFd, features: u64) -> Result<u64, Errno> {
         let mut api = uffdio_api { api: UFFD_API.into(), features, ioctls: 0 };
         // SAFETY: UFFDIO_API reads and writes one `uffdio_api`.

@@ -26,6 +26,7 @@ use super::record::Record;
 use super::roll::{ADMITTED, CYCLE, Crew, ERRNO, FATE, FORKED, MAX_WORKERS, NUMBER, PROGRESS};
 use crate::error::Error;
 use crate::sys::Errno;
+use crate::sys::inject::{self, Role};
 use crate::sys::process::{self, Child, ChildExit, Strike};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::process::Pid;
@@ -78,6 +79,7 @@ impl Crew {
             // SAFETY: passed on to the caller.
             match unsafe { process::fork_sibling(&self.rows[k][NUMBER]) } {
                 Ok(true) => {
+                    inject::become_one(Role::Sibling);
                     let member = Member { crew: Some(self), record, index: k, parent };
                     return (process::become_worker(parent, nice) && member.wait_to_be_admitted(cycle))
                         .then_some(member);
@@ -255,10 +257,10 @@ impl<'a> Siblings<'a> {
     }
 
     /// Reaps those that have ended, and ends those that make no progress for `patience`.
-    pub(super) fn look(&mut self, patience: Duration, has_ended: impl Fn(usize) -> bool) {
+    pub(super) fn look(&mut self, patience: Duration, has_ended: impl Fn(usize, &Child) -> bool) {
         for k in 1..self.wanted {
             let Some(child) = &mut self.children[k] else { continue };
-            if !has_ended(k) {
+            if !has_ended(k, child) {
                 let at = self.crew.rows[k][PROGRESS].load(Ordering::Relaxed);
                 if at != self.seen[k].0 {
                     self.seen[k] = (at, Instant::now());

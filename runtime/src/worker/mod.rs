@@ -36,6 +36,7 @@ use crate::barrier::Barrier;
 use crate::error::Error;
 use crate::mapping::{HeapMapping, Region};
 use crate::sys::event::{Event, wait_readable};
+use crate::sys::inject::{self, Role};
 use crate::sys::memory::Access;
 use crate::sys::process::{self, Child, ChildExit, Forked};
 use crate::sys::{clock, memory, signal};
@@ -163,7 +164,8 @@ pub unsafe fn fork<'a>(
             },
             None => false,
         };
-        (map_tables(&tables) && heap_is_mapped()).then(|| SnapshotView::new(barrier))
+        // What was saved is the parent's to write.
+        (map_tables(&tables, Access::Read) && heap_is_mapped()).then(|| SnapshotView::new(barrier))
     };
     // SAFETY: passed on to the caller.
     unsafe { fork_body(order, view, body) }
@@ -227,14 +229,17 @@ fn child<V>(
         }
     }
     let _end = EndOnUnwind;
+    inject::become_one(Role::Leader);
     // A fault in the worker is a failure of the worker, to be seen by the parent: not for the host's handlers.
     signal::block_all();
     if !process::become_worker(parent, order.nice) {
         process::exit_now(status::NO_PARENT);
     }
     let crew = order.company.as_ref().map(|company| company.crew);
-    let crew_is_mapped = || crew.is_none_or(|crew| map_tables(&[crew.region()]));
-    if !map_tables(&order.record.regions()) || !map_tables(order.tables) || !crew_is_mapped() {
+    let crew_is_mapped = || crew.is_none_or(|crew| map_tables(&[crew.region()], Access::Write));
+    let tables_are_mapped =
+        || map_tables(&order.record.regions(), Access::Write) && map_tables(order.tables, Access::Write);
+    if !tables_are_mapped() || !crew_is_mapped() {
         process::exit_now(status::NO_HEAP);
     }
     // SAFETY: the parent's record, of which this process has the table mapped, and its own copy of the rest.
@@ -244,6 +249,8 @@ fn child<V>(
         process::exit_now(status::NO_PARENT);
     }
     let Some(view) = view() else { process::exit_now(status::NO_HEAP) };
+    // All that it needs is mapped.
+    process::close_descriptors();
     let member = match &order.company {
         None => Some(Member::alone(order.record, parent)),
         // SAFETY: this is the leader, and it has begun. In the others as well the rest of this function keeps to the rules.
@@ -260,10 +267,10 @@ fn child<V>(
 }
 
 /// Maps shared tables where the parent has them. Async-signal-safe.
-fn map_tables(tables: &[Region<'_>]) -> bool {
+fn map_tables(tables: &[Region<'_>], access: Access) -> bool {
     tables.iter().all(|table| {
         // SAFETY: tables are not inherited (MADV_DONTFORK), so nothing is mapped there in this process.
-        unsafe { memory::map_file_in_worker(table.at, table.len, table.file, Access::Write) }.is_ok()
+        unsafe { memory::map_file_in_worker(table.at, table.len, table.file, access) }.is_ok()
     })
 }
 
@@ -311,7 +318,10 @@ impl Worker<'_> {
             let mut descriptors = [control.as_fd(); MAX_WORKERS + 1];
             descriptors[..MAX_WORKERS].copy_from_slice(&others);
             let readable = wait_readable(descriptors, limit);
-            let (ended, raised) = (readable[0], readable[MAX_WORKERS]);
+            let (ended, raised) = match &readable {
+                Some(readable) => (readable[0], readable[MAX_WORKERS]),
+                None => (self.child.has_ended(), true),
+            };
             if ended {
                 break;
             }
@@ -324,7 +334,7 @@ impl Worker<'_> {
                 return self.end(Failure::Abandoned);
             }
             if let Some(siblings) = &mut self.siblings {
-                siblings.look(patience / 2, |k| readable[k]);
+                siblings.look(patience / 2, |k, child| readable.map_or_else(|| child.has_ended(), |r| r[k]));
             }
             let at = self.record.progress();
             if at != progress {
