@@ -347,24 +347,18 @@ impl Barrier {
     }
 
     /// Gives the barrier up because a page cannot be unprotected: removes the protection of all. The snapshot is
-    /// lost, no write is. Returns whether writers can go on. Async-signal-safe.
+    /// lost, no write is. Where that is denied too the process ends, with a message: its next write would be a fault that nobody
+    /// resolves, or wait for ever. Async-signal-safe.
     #[cold]
-    pub(super) fn give_up(&self) -> bool {
+    pub(super) fn give_up(&self) {
         self.broken.store(true, Ordering::SeqCst);
-        let done = self.delivery.give_up().is_ok();
-        self.control.raise();
-        done
-    }
-
-    /// The same, for whoever cannot go on otherwise: threads would wait for ever.
-    #[cold]
-    pub(super) fn give_up_or_stop(&self) {
-        if !self.give_up() {
+        if self.delivery.give_up().is_err() {
             process::stop(
-                "palimpsest: the kernel denies removing write protection; writers would wait for ever. Is ioctl denied \
-                 by a seccomp filter that was installed after the heap was made?\n",
+                "palimpsest: the kernel denies removing write protection, and nobody could write any more. Is ioctl or \
+                 mprotect denied by a seccomp filter that was installed after the heap was made?\n",
             );
         }
+        self.control.raise();
     }
 }
 

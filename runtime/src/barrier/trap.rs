@@ -49,11 +49,13 @@ impl Barrier {
                     let reach = self.delivery.reach(page);
                     if reach.len() > 1 {
                         self.count(page);
-                        return self.resolve_all(reach);
+                        self.resolve_all(reach);
+                        return true;
                     }
                     if self.take(word) {
                         self.count(page);
-                        return self.resolve(page, word);
+                        self.resolve(page, word);
+                        return true;
                     }
                 }
                 // Another thread has the page, for as long as a copy and a system call take; or the collector
@@ -76,8 +78,8 @@ impl Barrier {
                 // this handler has left (`end_snapshot` waits), so this cannot undo a later arming.
                 saved => {
                     self.check_saved(page, saved);
-                    let opened = self.delivery.open(PageRange::new(page.0, page.0 + 1)).is_ok();
-                    return (opened || self.give_up()) && self.retries_left(page);
+                    self.open_or_give_up(PageRange::new(page.0, page.0 + 1));
+                    return self.retries_left(page);
                 }
             }
         }
@@ -114,45 +116,50 @@ impl Barrier {
 
     /// The page is this thread's: saves it if a snapshot wants it, and opens it.
     #[inline]
-    fn resolve(&self, page: PageIndex, word: &AtomicU32) -> bool {
+    fn resolve(&self, page: PageIndex, word: &AtomicU32) {
         let pages = PageRange::new(page.0, page.0 + 1);
         // Before the page is opened: a writer whose fault a monitor resolves goes on from then.
         self.dirty.mark_chunk(page.chunk());
         if self.in_snapshot() {
-            if mutation!("trap: opened before it is saved") && self.delivery.open(pages).is_err() {
-                return false;
+            if mutation!("trap: opened before it is saved") {
+                self.open_or_give_up(pages);
             }
             if !self.save(page, word) {
                 self.wait_for_room();
-                return true;
+                return;
             }
             // Saved is published; only now may the page change.
-            if self.delivery.open(pages).is_err() && !self.give_up() {
-                return false;
-            }
+            self.open_or_give_up(pages);
         } else {
             if mutation!("trap: said to be open before it is") {
                 word.store(PageWord::OPEN.raw(), Ordering::Release);
             }
-            let opened = self.delivery.open(pages).is_ok() || self.give_up();
+            self.open_or_give_up(pages);
             word.store(PageWord::OPEN.raw(), Ordering::Release);
-            if !opened {
-                return false;
-            }
         }
-        true
     }
 
-    /// The same for all armed pages of a range together.
+    /// Lets writes to pages through: to these, or to all.
+    #[inline]
+    fn open_or_give_up(&self, pages: PageRange) {
+        if self.delivery.open(pages).is_err() {
+            self.give_up();
+        }
+    }
+
+    /// Resolves the faults of all armed pages of a range together.
     #[cold]
-    fn resolve_all(&self, pages: PageRange) -> bool {
+    fn resolve_all(&self, pages: PageRange) {
         let mut next = pages.start.0;
         let full = self.open_some(&mut next, pages.end.0, Contents::Objects);
         self.dirty.mark(pages);
         if full {
             self.wait_for_room();
         }
-        !self.is_broken() || self.give_up()
+        // Another thread may have given it up, and not be done with that.
+        if self.is_broken() {
+            self.give_up();
+        }
     }
 
     /// In the stopped world: saves a page that stays open. `false`: there is no room.
@@ -235,8 +242,8 @@ impl Barrier {
     /// Opens pages that are saved: another thread may be about to do it. They are pinned, so that none is armed again meanwhile.
     pub(super) fn open_saved(&self, pages: PageRange) {
         let is_saved = |page| PageWord::from_raw(self.word(page).load(Ordering::Acquire)).slot().is_some();
-        if pages.iter().any(is_saved) && !self.is_broken() && self.delivery.open(pages).is_err() {
-            self.give_up();
+        if pages.iter().any(is_saved) && !self.is_broken() {
+            self.open_or_give_up(pages);
         }
     }
 
@@ -285,8 +292,8 @@ impl Barrier {
             return;
         }
         // A barrier that was given up protects nothing any more.
-        if !self.is_broken() && self.delivery.open(pages).is_err() {
-            self.give_up();
+        if !self.is_broken() {
+            self.open_or_give_up(pages);
         }
         self.counters.opened.fetch_add(pages.len().into(), Ordering::Relaxed);
         for page in pages.iter() {

@@ -184,6 +184,10 @@ impl Registered {
     }
 
     pub(super) fn give_up(&self) -> Result<(), Errno> {
-        self.uffd.unregister(self.heap.base(), self.heap.half()).or_else(|_| self.uffd.abandon())
+        let (at, len) = (self.heap.base(), self.heap.half());
+        // Ending the registration removes the protection, but wakes nobody who waits for the answer to a write fault: the kernel
+        // does that for missing pages only. Whoever is woken tries again, and waits no more.
+        let ended = self.uffd.unregister(at, len).and_then(|()| self.uffd.wake(at, len));
+        ended.or_else(|_| self.uffd.abandon())
     }
 }

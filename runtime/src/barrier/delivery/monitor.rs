@@ -113,9 +113,9 @@ impl Delivery for Monitor {
                     }
                     Ok(None) => break,
                     Err(_) => {
-                        // Events that cannot be read are writers that sleep for ever.
-                        barrier.give_up_or_stop();
-                        break;
+                        // Events that cannot be read are writers that sleep for ever. Without protection there are no more of either.
+                        barrier.give_up();
+                        return;
                     }
                 }
             }
@@ -127,12 +127,12 @@ impl Monitor {
     /// Resolves a fault, and wakes who waits for it, in any case.
     fn answer(&self, barrier: &Barrier, page: PageIndex) {
         if !barrier.resolve_for(page) {
-            barrier.give_up_or_stop();
+            barrier.give_up();
         }
         let (at, len) = self.registered.heap.span(PageRange::new(page.0, page.0 + 1));
         if self.registered.uffd.wake(at, len).is_err() {
             // The barrier was given up meanwhile, which wakes everybody; or nobody can be woken.
-            barrier.give_up_or_stop();
+            barrier.give_up();
         }
     }
 }
