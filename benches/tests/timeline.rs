@@ -15,8 +15,8 @@ fn timeline(arguments: &str, file: &str) -> Timeline {
 #[test]
 fn parts_of_a_cycle_are_in_order() {
     let timeline =
-        timeline("churn 8 500 400000 1 --snapshot forkcow --gc young=off --cycle-every 4", "forkcow.json");
-    assert_eq!(timeline.of, "churn 8 500 400000 1");
+        timeline("churn 8 500 2000000 1 --snapshot forkcow --gc young=off --cycle-every 4", "forkcow.json");
+    assert_eq!(timeline.of, "churn 8 500 2000000 1");
     let [(program, pauses), (collector, parts), (_, marking)] = &timeline.rows[..] else {
         panic!("three rows: {timeline:?}");
     };
@@ -36,7 +36,7 @@ fn parts_of_a_cycle_are_in_order() {
 /// Where the machine has a barrier, its rounds are there, and the traps that it took.
 #[test]
 fn a_barrier_has_rounds_and_traps() {
-    let timeline = timeline("churn 16 1000 400000 1 --gc young=off --cycle-every 8", "best.json");
+    let timeline = timeline("churn 16 1000 3000000 1 --gc young=off --cycle-every 8", "best.json");
     let rounds = timeline.rows[1].1.iter().filter(|part| part.name.starts_with("arm round")).count();
     let traps: u64 = timeline.traps.iter().map(|&(_, traps)| traps).sum();
     assert_eq!(rounds > 0, traps > 0, "{timeline:?}");
