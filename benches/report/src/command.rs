@@ -86,7 +86,10 @@ fn measure(arguments: &Arguments) -> Result<(Results, Ending), Box<dyn Error>> {
     results.machine.push(("ladder".into(), ladder.answer));
     let (size, rounds) =
         (if effort.quick { "a quick run with small sizes" } else { "a full run" }, effort.rounds);
-    results.machine.push(("effort".into(), format!("{size}, {rounds} rounds")));
+    results.machine.push((
+        "effort".into(),
+        format!("{size}, {rounds} {}", if rounds == 1 { "round" } else { "rounds" }),
+    ));
     let processors = machine::processors();
     let circumstances = Circumstances { rungs: ladder.rungs, processors, lox: programs::lox() };
     if parts.contains(&Choice::Lox) && circumstances.lox.is_empty() {

@@ -6,8 +6,9 @@
 //! all peers is therefore an upper bound of the program's own cost, and what a peer takes over it is a lower bound of the peer's
 //! cost. It counts what pauses do not show: barriers, allocation, concurrent marking, page faults, locality.
 //!
-//! Elapsed time and processor time have a bound each. A pause is taken from either once: how many processors marked during a
-//! pause is not known of every peer, so the bound of the processor time is the more cautious one.
+//! Elapsed time and processor time have a bound each. How many processors marked during a pause is not known of every peer, so from
+//! the processor time a pause is taken once; and where the machine was busy with something else, only as much of it as the
+//! peer had of a processor on average. The bound of the processor time is therefore the more cautious one.
 
 use super::group::{Group, Table};
 use super::mmu::Pauses;
@@ -37,8 +38,8 @@ pub struct Overhead {
 
 /// The bounds of a workload; nothing where no peer has run it, or the clock has seen no time pass.
 pub fn bounds(table: &Table<'_>) -> Option<Bounds> {
-    let wall = least(table, |run| run.wall_s)?;
-    let cpu = least(table, |run| run.cpu_s)?;
+    let wall = least(table, |run| run.wall_s - stopped_s(run))?;
+    let cpu = least(table, |run| run.cpu_s - stopped_s(run) * (run.cpu_s / run.wall_s).min(1.0))?;
     let overhead = |group: &Group<'_>| {
         Some(Overhead {
             peer: group.peer.to_owned(),
@@ -50,13 +51,12 @@ pub fn bounds(table: &Table<'_>) -> Option<Bounds> {
     Some(Bounds { wall, cpu, overheads })
 }
 
-/// The least over all peers of a time without the peer's pauses.
-fn least(table: &Table<'_>, time: impl Fn(&Run) -> f64) -> Option<(f64, String)> {
-    let without = |run: &Run| time(run) - stopped_s(run);
+/// The least over all peers of a time that is without the peer's pauses.
+fn least(table: &Table<'_>, without: impl Fn(&Run) -> f64) -> Option<(f64, String)> {
     table
         .groups
         .iter()
-        .filter_map(|group| Some((group.median(without)?, group.peer.to_owned())))
+        .filter_map(|group| Some((group.median(&without)?, group.peer.to_owned())))
         .filter(|(least, _)| *least > 0.0)
         .min_by(|a, b| a.0.total_cmp(&b.0))
 }
@@ -88,6 +88,16 @@ mod tests {
         assert!((collector.wall - (3.0 / 0.9 - 1.0)).abs() < 1e-9);
         assert!((frees.wall - (1.0 / 0.9 - 1.0)).abs() < 1e-9);
         assert_eq!((collector.cpu, frees.cpu), (5.0, 0.0));
+    }
+
+    /// A pause of 0.9 seconds, in a run that had a fifth of a processor, was not 0.9 seconds of a processor.
+    #[test]
+    fn a_pause_takes_no_more_of_a_processor_than_the_run_had() {
+        let mut starved = run("graph", "bdwgc", 1.0, &[(0.0, 900.0)]);
+        starved.cpu_s = 0.2;
+        let results = Results { runs: vec![starved], ..Results::default() };
+        let bounds = bounds(&tables(&results, Part::Programs)[0]).unwrap();
+        assert!((bounds.cpu.0 - 0.02).abs() < 1e-9, "{}", bounds.cpu.0);
     }
 
     #[test]

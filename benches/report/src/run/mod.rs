@@ -62,6 +62,8 @@ pub struct Runner<'a> {
     ending: Ending,
     /// Whether the last run had the machine for itself, so that the next need not look.
     quiet: bool,
+    /// How long to wait for it before the next, if not.
+    patience: Duration,
 }
 
 impl<'a> Runner<'a> {
@@ -83,6 +85,7 @@ impl<'a> Runner<'a> {
             lengths: HashMap::new(),
             ending: Ending::default(),
             quiet: false,
+            patience: settings.wait,
         }
     }
 
@@ -160,7 +163,12 @@ impl<'a> Runner<'a> {
             return;
         }
         let start = Instant::now();
-        if !self.quiet && !quiet::wait(self.settings.wait, self.stop) && self.stop.load(Ordering::Relaxed) {
+        if !self.quiet {
+            // A machine that does not become quiet is waited for less and less.
+            let came = quiet::wait(self.patience, self.stop);
+            self.patience = if came { self.settings.wait } else { self.patience / 2 };
+        }
+        if self.stop.load(Ordering::Relaxed) {
             return;
         }
         match self.make(set, peer, step.turn, results) {

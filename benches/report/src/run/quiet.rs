@@ -52,7 +52,8 @@ fn noisy(before: Busy, after: Busy, own_s: f64, wall_s: f64) -> bool {
 /// Waits until nothing else runs, at most for `limit`. Returns whether it came to that.
 pub fn wait(limit: Duration, stop: &AtomicBool) -> bool {
     let start = Instant::now();
-    while start.elapsed() < limit && !stop.load(Ordering::Relaxed) {
+    // Less than a look is no wait.
+    while start.elapsed() + LOOK <= limit && !stop.load(Ordering::Relaxed) {
         let (before, look) = (Busy::now(), Instant::now());
         std::thread::sleep(LOOK);
         let (Some(before), Some(after)) = (before, Busy::now()) else { return true };

@@ -100,7 +100,7 @@ fn pauses(table: &Table<'_>) -> Sheet {
         let all: f64 = group.runs.iter().map(|run| run.wall_s).sum();
         let mut row = vec![
             group.peer.to_owned(),
-            maybe(group.median(|run| run.gcs as f64)).trim_end_matches(".00").to_owned(),
+            group.median(|run| run.gcs as f64).map_or_else(|| "-".into(), |count| format!("{count:.0}")),
             maybe(group.pause(0.5)),
             maybe(group.pause(0.99)),
             maybe(group.pause(1.0)),
