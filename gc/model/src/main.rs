@@ -5,5 +5,5 @@ use palimpsest_runtime::explore;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    explore::main(models::ALL, models::NOT_CAUGHT)
+    explore::main(models::ALL)
 }

@@ -1,14 +1,12 @@
 //! The models: each is a protocol's code with a few threads, and what must hold in every schedule.
 
-use palimpsest_runtime::explore::{Model, NotCaught};
+use palimpsest_runtime::explore::Model;
 
 /// All of them.
 pub const ALL: &[Model] = &[
     crate::mark::models::PACKETS,
     crate::mark::models::END,
+    crate::mark::models::END_OF_TWO,
     crate::mark::models::DEATH,
     crate::weak::models::READS,
 ];
-
-/// Orders that no model shows to be needed, and why they are there.
-pub const NOT_CAUGHT: &[NotCaught] = &[];

@@ -4,15 +4,15 @@
 //!
 //! 1. explores each model as the code is, which has to succeed;
 //! 2. explores it with each of the mistakes that it is to catch (`mutation!` in the code), which have to fail;
-//! 3. with loom, weakens in turn each memory order that the protocols name, wherever a model executes it, to `Relaxed`. Those
-//!    that no model catches are listed beforehand with a reason ([`NotCaught`]); one that is not in the list, or is in the list
-//!    and is caught, is an error. So every order is either shown to be needed, or explained.
+//! 3. with loom, weakens the memory orders that a model shows to be needed ([`Model::orders`]) to `Relaxed`, one after the other,
+//!    which has to fail too.
 //!
-//! `--only NAME` keeps to one model, `--no-orders` leaves the third part out.
+//! `--only NAME` keeps to one model. `--orders` does instead what takes long: it weakens every order in turn that the protocols
+//! name and a model executes, and says which of them are needed in some model.
 
 use crate::sync::orders::{self, Place};
 use crate::sync::{checker, death, mistakes};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::{Command, ExitCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,21 +29,12 @@ pub struct Model {
     pub mistakes: &'static [&'static str],
     /// The same, of those that only a weak memory shows.
     pub weak_mistakes: &'static [&'static str],
+    /// Orders that it shows to be needed: the end of the file's name, and what the line has in it.
+    pub orders: &'static [(&'static str, &'static str)],
     /// In models in which a thread dies: at how many of its accesses, from the first on, each tried apart.
     pub deaths: u32,
     /// One schedule.
     pub run: fn(),
-}
-
-/// An order that no model shows to be needed.
-#[derive(Copy, Clone, Debug)]
-pub struct NotCaught {
-    /// The end of the file's name.
-    pub file: &'static str,
-    /// What the line has in it.
-    pub line: &'static str,
-    /// Why it is there nevertheless.
-    pub why: &'static str,
 }
 
 const CHECKER: &str = if cfg!(feature = "shuttle") { "shuttle" } else { "loom" };
@@ -57,9 +48,9 @@ const LIMIT_WRONG: Duration = Duration::from_secs(20);
 static SCHEDULES: AtomicU64 = AtomicU64::new(0);
 
 /// The program.
-pub fn main(models: &[Model], not_caught: &[NotCaught]) -> ExitCode {
+pub fn main(models: &[Model]) -> ExitCode {
     let mut options = std::env::args().skip(1);
-    let (mut run, mut only, mut with_orders) = (None, None, CHECKER == "loom");
+    let (mut run, mut only, mut with_orders) = (None, None, false);
     let mut wrong = false;
     while let Some(option) = options.next() {
         let mut value = || options.next().expect("a value");
@@ -74,9 +65,9 @@ pub fn main(models: &[Model], not_caught: &[NotCaught]) -> ExitCode {
                 wrong = true;
             }
             "--only" => only = Some(value()),
-            "--no-orders" => with_orders = false,
+            "--orders" => with_orders = true,
             other => {
-                eprintln!("{other}? --only NAME, --no-orders");
+                eprintln!("{other}? --only NAME, --orders");
                 return ExitCode::FAILURE;
             }
         }
@@ -93,7 +84,9 @@ pub fn main(models: &[Model], not_caught: &[NotCaught]) -> ExitCode {
     let mut all_well = true;
     let places = go_through(&chosen, &mut all_well);
     if with_orders {
-        weaken_each(&places, not_caught, only.is_none(), &mut all_well);
+        weaken_each(&places);
+    } else if CHECKER == "loom" {
+        weaken_needed(&chosen, &places, &mut all_well);
     }
     if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -107,6 +100,7 @@ fn explore(model: &Model, limit: Duration) {
         }
     }));
     let start = Instant::now();
+    crate::sys::futex::let_limits_pass(model.deaths > 0);
     let run = model.run;
     for moment in 1..=model.deaths.max(1) {
         death::set_moment(moment);
@@ -237,42 +231,49 @@ fn go_through(models: &[Model], all_well: &mut bool) -> BTreeMap<Place, Vec<&'st
 }
 
 /// The third part.
-fn weaken_each(
-    places: &BTreeMap<Place, Vec<&'static str>>,
-    not_caught: &[NotCaught],
-    is_whole: bool,
-    all_well: &mut bool,
-) {
+fn weaken_needed(models: &[Model], places: &BTreeMap<Place, Vec<&'static str>>, all_well: &mut bool) {
+    let mut jobs = Vec::new();
+    for model in models {
+        for (file, text) in model.orders {
+            let before = jobs.len();
+            let of_model = places.iter().filter(|(_, models)| models.contains(&model.name));
+            let found =
+                of_model.filter(|(place, _)| place.file.ends_with(file) && source_line(place).contains(text));
+            jobs.extend(found.map(|(place, _)| (model.name, place)));
+            if jobs.len() == before {
+                println!("{}: OUT OF DATE: no order in {file} at: {text}", model.name);
+                *all_well = false;
+            }
+        }
+    }
+    let outcomes = each(&jobs, |(model, place)| explore_apart(model, &["--weaken", &place.to_string()]));
+    for ((model, place), outcome) in jobs.iter().zip(outcomes) {
+        let line = source_line(place);
+        match outcome.failure {
+            Some(why) => println!("{model}: needed: {}: {line}: {}", short(place), brief(&why)),
+            None => {
+                println!("{model}: NOT CAUGHT: weakened: {}: {line}", short(place));
+                *all_well = false;
+            }
+        }
+    }
+}
+
+/// Of all orders.
+fn weaken_each(places: &BTreeMap<Place, Vec<&'static str>>) {
     let jobs: Vec<_> = places.iter().collect();
     let caught_by = each(&jobs, |(place, models)| {
         let place = place.to_string();
         models.iter().copied().find(|model| explore_apart(model, &["--weaken", &place]).failure.is_some())
     });
-    let caught = caught_by.iter().flatten().count();
-    println!("orders: {} named in the code that the models execute, {caught} needed", jobs.len());
-    let mut explained = BTreeSet::new();
+    let needed = caught_by.iter().flatten().count();
+    println!("orders: {} that the models execute, {needed} needed in one of them", jobs.len());
     for ((place, models), caught_by) in jobs.iter().zip(caught_by) {
-        let line = source_line(place);
-        let reason = not_caught.iter().position(|known| {
-            place.file.ends_with(known.file) && line.contains(known.line)
-        });
-        match (caught_by, reason) {
-            (Some(model), _) => println!("    needed: {}: {line} ({model})", short(place)),
-            (None, Some(k)) => {
-                explained.insert(k);
-                println!("    not shown: {}: {line}: {}", short(place), not_caught[k].why);
-            }
-            (None, None) => {
-                println!("    NOT CAUGHT: {}: {line} ({})", short(place), models.join(", "));
-                *all_well = false;
-            }
-        }
-    }
-    for (k, known) in not_caught.iter().enumerate() {
-        if is_whole && !explained.contains(&k) {
-            println!("    OUT OF DATE: {}: {}: it is needed, or not there", known.file, known.line);
-            *all_well = false;
-        }
+        let found = match caught_by {
+            Some(model) => format!("needed ({model})"),
+            None => format!("not shown to be needed ({})", models.join(", ")),
+        };
+        println!("    {}: {}: {found}", short(place), source_line(place));
     }
 }
 

@@ -4,5 +4,5 @@ use palimpsest_runtime_model::{explore, models};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    explore::main(models::ALL, models::NOT_CAUGHT)
+    explore::main(models::ALL)
 }

@@ -1,6 +1,6 @@
 //! The models: each is a protocol's code with a few threads, and what must hold in every schedule.
 
-use crate::explore::{Model, NotCaught};
+use crate::explore::Model;
 
 mod epoch;
 mod handshake;
@@ -24,9 +24,6 @@ pub const ALL: &[Model] = &[
     handshake::HANDSHAKE,
     handshake::STEPS,
 ];
-
-/// Orders that no model shows to be needed, and why they are there.
-pub const NOT_CAUGHT: &[NotCaught] = &[];
 
 /// A thread of the checker.
 pub struct Thread(crate::sync::thread::JoinHandle<()>);

@@ -144,14 +144,18 @@ macro_rules! atomic {
 
             /// One that is made now.
             pub fn now(start: $of) -> Self {
-                Self { start, cell: OnceCell::from((checker::sync::atomic::$name::new(start), Turn::new(false))) }
+                Self {
+                    start,
+                    cell: OnceCell::from((checker::sync::atomic::$name::new(start), Turn::new(false))),
+                }
             }
 
             fn cell(&self) -> &checker::sync::atomic::$name {
                 let (cell, turn) = self.cell.get_or_init(|| {
                     let zero = <$of>::default();
                     let provided = (self.start == zero).then(|| READY.lock().unwrap().$list.pop()).flatten();
-                    provided.unwrap_or_else(|| (checker::sync::atomic::$name::new(self.start), Turn::new(false)))
+                    provided
+                        .unwrap_or_else(|| (checker::sync::atomic::$name::new(self.start), Turn::new(false)))
                 });
                 #[cfg(not(feature = "shuttle"))]
                 turn.store(true, Ordering::Relaxed);

@@ -14,9 +14,10 @@ use std::sync::Arc;
 /// a reference was not told so once the object was kept for its finalizer only.
 pub(crate) const READS: Model = Model {
     name: "weak reads",
-    preemptions: 3,
+    preemptions: 2,
     mistakes: &["weak: closed though something waits"],
     weak_mistakes: &[],
+    orders: &[],
     deaths: 0,
     run: reads,
 };
@@ -32,7 +33,8 @@ struct Shared {
 
 impl Shared {
     fn is_dead(&self, reading: Reading) -> bool {
-        !self.living.has(self.metadata.get(OBJECT)) || (reading == Reading::Reference && self.kept.has(OBJECT))
+        !self.living.has(self.metadata.get(OBJECT))
+            || (reading == Reading::Reference && self.kept.has(OBJECT))
     }
 
     fn read(&self, reading: Reading) -> bool {

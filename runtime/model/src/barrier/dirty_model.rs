@@ -13,6 +13,7 @@ pub const DIRTY: Model = Model {
     preemptions: 3,
     mistakes: &["dirty: the group's flag first"],
     weak_mistakes: &[],
+    orders: &[("barrier/dirty.rs", "if chunk.load(Ordering::SeqCst) == 0")],
     deaths: 0,
     run: dirty,
 };

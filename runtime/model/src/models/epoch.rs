@@ -10,9 +10,13 @@ use std::sync::Arc;
 /// a handler may be late on either side.
 pub const EPOCH: Model = Model {
     name: "epochs",
-    preemptions: 3,
+    preemptions: 4,
     mistakes: &["epoch: no second look"],
     weak_mistakes: &[],
+    orders: &[
+        ("barrier/epoch.rs", "inside.fetch_add(1, SeqCst)"),
+        ("barrier/epoch.rs", "|| self.side.load(SeqCst) == side"),
+    ],
     deaths: 0,
     run: epoch,
 };
@@ -39,7 +43,11 @@ fn epoch() {
             let _inside = shared.epoch.enter();
             let found = shared.there.load(Ordering::SeqCst);
             if found != GONE {
-                assert_eq!(shared.destroyed[found as usize].load(Ordering::Relaxed), 0, "destroyed under a handler");
+                assert_eq!(
+                    shared.destroyed[found as usize].load(Ordering::Relaxed),
+                    0,
+                    "destroyed under a handler"
+                );
             }
         })
     });

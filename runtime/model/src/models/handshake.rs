@@ -10,13 +10,14 @@ use std::sync::Arc;
 /// was done before is seen there, what was done there is seen afterwards, and nobody waits for ever.
 pub const HANDSHAKE: Model = Model {
     name: "handshake",
-    preemptions: 3,
+    preemptions: 4,
     mistakes: &[
         "handshake: runs again without a second look",
         "handshake: nobody is woken when the world goes on",
         "handshake: threads are looked at before the stop is raised",
     ],
     weak_mistakes: &[],
+    orders: &[],
     deaths: 0,
     run: handshake,
 };
@@ -24,12 +25,13 @@ pub const HANDSHAKE: Model = Model {
 /// The same with a thread that is outside as a rule, and steps in, and another in a blocking region.
 pub const STEPS: Model = Model {
     name: "stepping in and out",
-    preemptions: 2,
+    preemptions: 3,
     mistakes: &[
         "handshake: the stop is looked at before the state is changed",
         "handshake: nobody is woken when the world goes on",
     ],
     weak_mistakes: &[],
+    orders: &[],
     deaths: 0,
     run: steps,
 };

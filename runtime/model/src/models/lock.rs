@@ -13,6 +13,10 @@ pub const LOCK: Model = Model {
     preemptions: 3,
     mistakes: &["lock: nobody says that he waits"],
     weak_mistakes: &[],
+    orders: &[
+        ("sys/lock.rs", "swap(FREE, Ordering::Release)"),
+        ("sys/lock.rs", "swap(held, Ordering::Acquire)"),
+    ],
     deaths: 0,
     run: lock,
 };
@@ -26,6 +30,7 @@ pub const BELL: Model = Model {
         "bell: no fence before the look for those who wait",
         "bell: no fence before the look for what it rings for",
     ],
+    orders: &[],
     deaths: 0,
     run: bell,
 };

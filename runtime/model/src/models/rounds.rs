@@ -16,6 +16,7 @@ pub const ROUND: Model = Model {
         "rounds: a page being opened is forgotten",
     ],
     weak_mistakes: &[],
+    orders: &[],
     deaths: 0,
     run: round,
 };
@@ -27,6 +28,7 @@ pub const PIN: Model = Model {
     preemptions: 3,
     mistakes: &["pin: counted after the page is open"],
     weak_mistakes: &[],
+    orders: &[],
     deaths: 0,
     run: pin,
 };

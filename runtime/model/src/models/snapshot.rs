@@ -19,6 +19,10 @@ pub const PREIMAGE: Model = Model {
         "view: the word is looked at first",
     ],
     weak_mistakes: &[],
+    orders: &[
+        ("barrier/trap.rs", "PageWord::saved(slot).raw(), Ordering::Release"),
+        ("worker/view.rs", "fence(Ordering::Acquire)"),
+    ],
     deaths: 0,
     run: preimage,
 };
@@ -30,6 +34,7 @@ pub const END: Model = Model {
     preemptions: 2,
     mistakes: &["end: slots are taken back under handlers", "end: late handlers are not waited for"],
     weak_mistakes: &[],
+    orders: &[],
     deaths: 0,
     run: end,
 };
@@ -41,6 +46,7 @@ pub const LATE: Model = Model {
     preemptions: 2,
     mistakes: &["snapshot: handlers at work are not waited for", "end: a saved page is not dirty"],
     weak_mistakes: &[],
+    orders: &[],
     deaths: 0,
     run: late,
 };
@@ -51,13 +57,21 @@ pub const EXHAUSTED: Model = Model {
     preemptions: 2,
     mistakes: &["end: those who wait for room are not woken"],
     weak_mistakes: &[],
+    orders: &[],
     deaths: 0,
     run: exhausted,
 };
 
 /// One thread opens two pages in one step, to allocate there, and another writes to one of them.
-pub const BULK: Model =
-    Model { name: "opening in bulk", preemptions: 2, mistakes: &["bulk: opened without saving"], weak_mistakes: &[], deaths: 0, run: bulk };
+pub const BULK: Model = Model {
+    name: "opening in bulk",
+    preemptions: 2,
+    mistakes: &["bulk: opened without saving"],
+    weak_mistakes: &[],
+    orders: &[],
+    deaths: 0,
+    run: bulk,
+};
 
 const BEFORE: [u64; PAGE_WORDS] = [10, 20];
 
