@@ -237,8 +237,7 @@ fn weaken_needed(models: &[Model], places: &BTreeMap<Place, Vec<&'static str>>, 
         for (file, text) in model.orders {
             let before = jobs.len();
             let of_model = places.iter().filter(|(_, models)| models.contains(&model.name));
-            let found =
-                of_model.filter(|(place, _)| place.file.ends_with(file) && source_line(place).contains(text));
+            let found = of_model.filter(|(place, _)| place.file.ends_with(file) && names(place, text));
             jobs.extend(found.map(|(place, _)| (model.name, place)));
             if jobs.len() == before {
                 println!("{}: OUT OF DATE: no order in {file} at: {text}", model.name);
@@ -275,6 +274,13 @@ fn weaken_each(places: &BTreeMap<Place, Vec<&'static str>>) {
         };
         println!("    {}: {}: {found}", short(place), source_line(place));
     }
+}
+
+/// Whether the place is in that text on its line, which may have several.
+fn names(place: &Place, text: &str) -> bool {
+    let source = std::fs::read_to_string(&place.file).unwrap_or_default();
+    let line = source.lines().nth(place.line as usize - 1).unwrap_or_default();
+    line.find(text).is_some_and(|at| (at..at + text.len()).contains(&(place.column as usize - 1)))
 }
 
 fn source_line(place: &Place) -> String {

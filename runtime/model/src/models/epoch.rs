@@ -13,10 +13,7 @@ pub const EPOCH: Model = Model {
     preemptions: 4,
     mistakes: &["epoch: no second look"],
     weak_mistakes: &[],
-    orders: &[
-        ("barrier/epoch.rs", "inside.fetch_add(1, SeqCst)"),
-        ("barrier/epoch.rs", "|| self.side.load(SeqCst) == side"),
-    ],
+    orders: &[("barrier/epoch.rs", "|| self.side.load(SeqCst) == side")],
     deaths: 0,
     run: epoch,
 };
