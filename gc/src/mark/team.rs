@@ -43,7 +43,7 @@
 
 use crate::error::Error;
 use crate::mark::Tally;
-use crate::sync::{AtomicU64, Ordering, mutation};
+use crate::sync::{AtomicU64, Ordering};
 use palimpsest_runtime::mapping::{Region, Shared};
 use palimpsest_runtime::worker::{Crew, MAX_WORKERS, Member};
 
@@ -110,8 +110,7 @@ impl Team {
     /// A sibling is about to take work. It does not hold any.
     pub(super) fn begin_work(&self, sibling: usize) {
         // SeqCst, here and below: it comes before the look at the list, and the leader's second read after its own look.
-        let begun = if mutation!("team: beginnings are not counted") { 0 } else { BEGUN };
-        self.rows[WORK][0].fetch_add(begun + Self::bit(sibling), Ordering::SeqCst);
+        self.rows[WORK][0].fetch_add(BEGUN + Self::bit(sibling), Ordering::SeqCst);
     }
 
     /// A sibling that has begun holds nothing any more. Whether it was the last.

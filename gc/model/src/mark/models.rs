@@ -41,8 +41,8 @@ pub(crate) const END: Model = Model {
 /// The same with one sibling, which is interrupted more often.
 pub(crate) const END_OF_TWO: Model = Model {
     name: "end of marking by two",
-    preemptions: 4,
-    mistakes: &["team: beginnings are not counted"],
+    preemptions: 3,
+    mistakes: &["team: the leader does not look again"],
     weak_mistakes: &[],
     orders: &[],
     deaths: 0,

@@ -20,7 +20,7 @@ pub const PREIMAGE: Model = Model {
     ],
     weak_mistakes: &[],
     orders: &[
-        ("barrier/trap.rs", "PageWord::saved(slot).raw(), Ordering::Release"),
+        ("barrier/trap.rs", "word.store(PageWord::saved(slot).raw(), Ordering::Release"),
         ("worker/view.rs", "fence(Ordering::Acquire)"),
     ],
     deaths: 0,
