@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Variations of inputs, in a test run: as many as take a few seconds.
 const VARIATIONS: [(&str, u64); 4] =
-    [("lox_source", 80), ("options_string", 300), ("c_calls", 200), ("heap_operations", 50)];
+    [("lox_source", 50), ("options_string", 200), ("c_calls", 120), ("heap_operations", 20)];
 
 /// A stream of numbers from a seed.
 struct Random(u64);
