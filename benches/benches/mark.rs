@@ -73,14 +73,14 @@ fn time_to_mark(mutator: &mut Mutator) -> Duration {
 
 /// The least that visits each object once.
 struct Walk {
-    /// A byte for each granule of the range in which the objects are: half before the root, half after it.
+    /// A byte for each granule, again and again: objects are never further apart than this, but for a root in the other space.
     met: Vec<u8>,
     stack: Vec<*const usize>,
 }
 
 impl Walk {
     fn new() -> Self {
-        Self { met: vec![0; 4 * LIMIT / GRANULE], stack: Vec::with_capacity(OBJECTS) }
+        Self { met: vec![0; LIMIT / GRANULE], stack: Vec::with_capacity(OBJECTS) }
     }
 
     fn time(&mut self, root: *const usize, references: References) -> Duration {
@@ -95,11 +95,9 @@ impl Walk {
     /// How many objects were met.
     fn walk(&mut self, root: *const usize, [of_root, of_others]: References) -> usize {
         let mut objects = 0;
-        // Granules count from the middle of the table: the root may lie anywhere among the objects.
-        let half = self.met.len() / 2;
-        let middle = half.wrapping_sub(root.addr() / GRANULE);
+        let granules = self.met.len();
         self.stack.push(root);
-        self.met[half] = 1;
+        self.met[root.addr() / GRANULE % granules] = 1;
         while let Some(object) = self.stack.pop() {
             let references = if objects == 0 { of_root } else { of_others };
             objects += 1;
@@ -107,7 +105,7 @@ impl Walk {
                 // SAFETY: an object that the root's handle keeps, which has so many words, each an address of an object or 0.
                 let next = unsafe { *object.add(word) };
                 if next != 0 {
-                    let met = &mut self.met[middle.wrapping_add(next / GRANULE)];
+                    let met = &mut self.met[next / GRANULE % granules];
                     if *met == 0 {
                         *met = 1;
                         self.stack.push(ptr::with_exposed_provenance(next));

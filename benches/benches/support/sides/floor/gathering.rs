@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use palimpsest_runtime::sys::futex;
 
-const RUN: u32 = 0;
-const STOP: u32 = 1;
-const END: u32 = 2;
+/// The threads' end. Else an even word lets them run, and an odd one stops them; each is used once.
+const END: u32 = u32::MAX;
 
 /// Rounds of spinning before the one who stops them sleeps.
 const SPINS: u32 = 200;
@@ -28,11 +27,12 @@ impl Gathering {
         loop {
             match self.word.load(SeqCst) {
                 END => return,
-                STOP => {
+                stop if stop % 2 == 1 => {
                     self.stopped.fetch_add(1, SeqCst);
                     futex::wake_all(&self.stopped);
-                    while self.word.load(SeqCst) == STOP {
-                        futex::wait(&self.word, STOP, None);
+                    // A thread that sleeps until after the next stop finds another word, and counts itself for that.
+                    while self.word.load(SeqCst) == stop {
+                        futex::wait(&self.word, stop, None);
                     }
                 }
                 _ => spin_loop(),
@@ -44,7 +44,7 @@ impl Gathering {
     pub(crate) fn stop(&self, threads: u32) -> Duration {
         self.stopped.store(0, SeqCst);
         let start = Instant::now();
-        self.word.store(STOP, SeqCst);
+        self.word.fetch_add(1, SeqCst);
         let mut spins = 0;
         let spent = loop {
             let stopped = self.stopped.load(SeqCst);
@@ -59,9 +59,9 @@ impl Gathering {
             }
             spins += 1;
         };
-        self.word.store(RUN, SeqCst);
+        self.word.fetch_add(1, SeqCst);
         futex::wake_all(&self.word);
-        // None of them counts itself twice.
+        // They run again, as they do between two cycles.
         thread::sleep(Duration::from_millis(3));
         spent
     }
