@@ -494,7 +494,7 @@ impl State {
         }
         // SAFETY: the new object; a header with no data, and references to nothing.
         unsafe { object.cast::<u8>().write_bytes(0, bytes) };
-        if how % 4 != 0 {
+        if !how.is_multiple_of(4) {
             let mut handle = null_mut();
             // SAFETY: a new object of this mutator's heap.
             let status = unsafe { palimpsest_handle_new(at.cast(), object, &raw mut handle) };
