@@ -178,7 +178,10 @@ fn check_order(diary: &Diary, stats: &Stats) -> (u64, u64) {
 
 /// Keeps what has moments in it.
 #[derive(Clone, Default)]
-struct Moments(Arc<Mutex<(Vec<CycleRecord>, Vec<Pause>, Vec<Sweep>)>>);
+struct Moments(Arc<Mutex<Heard>>);
+
+/// All of them, in the order in which they were told.
+type Heard = (Vec<CycleRecord>, Vec<Pause>, Vec<Sweep>);
 
 impl Listener for Moments {
     fn pause_ended(&self, pause: &Pause) {
