@@ -305,7 +305,7 @@ mod tests {
         for k in 0..100 {
             assert!(reads.push(k, Reading::Entry).is_some());
         }
-        reads.recent[3].store(4, SeqCst);
+        reads.recent[3 % RECENT].store(4, SeqCst);
         reads.pop();
         // Its worker was killed here.
         reads.end();

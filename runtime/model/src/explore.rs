@@ -4,7 +4,7 @@
 //!
 //! 1. explores each model as the code is, which has to succeed;
 //! 2. explores it with each of the mistakes that it is to catch (`mutation!` in the code), which have to fail;
-//! 3. with loom, weakens the memory orders that a model shows to be needed ([`Model::orders`]) to `Relaxed`, one after the other,
+//! 3. weakens the memory orders that a model shows to be needed ([`Model::orders`]) to `Relaxed`, one after the other,
 //!    which has to fail too.
 //!
 //! `--only NAME` keeps to one model. `--orders` does instead what takes long: it weakens every order in turn that the protocols
@@ -23,24 +23,20 @@ use std::time::{Duration, Instant};
 pub struct Model {
     /// How it is called.
     pub name: &'static str,
-    /// How often a thread is interrupted in a schedule, at most; in loom.
+    /// How often a thread is interrupted in a schedule, at most.
     pub preemptions: usize,
     /// Mistakes that it catches.
     pub mistakes: &'static [&'static str],
-    /// The same, of those that only a weak memory shows.
-    pub weak_mistakes: &'static [&'static str],
     /// Orders that it shows to be needed: the end of the file's name, and what the line has in it.
     pub orders: &'static [(&'static str, &'static str)],
-    /// In models in which a thread dies: at how many of its accesses, from the first on, each tried apart.
-    pub deaths: u32,
+    /// Whether a thread dies in it: at each of its accesses in turn, from the first on, until there is none left in any schedule.
+    pub deaths: bool,
     /// One schedule.
     pub run: fn(),
 }
 
-const CHECKER: &str = if cfg!(feature = "shuttle") { "shuttle" } else { "loom" };
-
 /// For how long one exploration may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The same with a mistake or a weakened order.
 const LIMIT_WRONG: Duration = Duration::from_secs(20);
@@ -78,14 +74,15 @@ pub fn main(models: &[Model]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let chosen: Vec<Model> = match &only {
-        Some(name) => vec![*find(name)],
+        // The other program may have it.
+        Some(name) => models.iter().filter(|model| model.name == name).copied().collect(),
         None => models.to_vec(),
     };
     let mut all_well = true;
     let places = go_through(&chosen, &mut all_well);
     if with_orders {
         weaken_each(&places);
-    } else if CHECKER == "loom" {
+    } else {
         weaken_needed(&chosen, &places, &mut all_well);
     }
     if all_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -100,9 +97,9 @@ fn explore(model: &Model, limit: Duration) {
         }
     }));
     let start = Instant::now();
-    crate::sys::futex::let_limits_pass(model.deaths > 0);
+    crate::sys::futex::let_limits_pass(model.deaths);
     let run = model.run;
-    for moment in 1..=model.deaths.max(1) {
+    for moment in 1.. {
         death::set_moment(moment);
         check(model.preemptions, limit.saturating_sub(start.elapsed()), move || {
             SCHEDULES.fetch_add(1, Ordering::Relaxed);
@@ -110,33 +107,23 @@ fn explore(model: &Model, limit: Duration) {
             crate::sync::provide();
             run();
         });
+        if !death::has_struck() || start.elapsed() >= limit {
+            break;
+        }
     }
     println!("schedules: {}", SCHEDULES.load(Ordering::Relaxed));
-    println!("complete: {}", CHECKER == "loom" && start.elapsed() < limit);
+    println!("complete: {}", start.elapsed() < limit);
     orders::seen().iter().for_each(|place| println!("order: {place}"));
 }
 
-#[cfg(not(feature = "shuttle"))]
 fn check(preemptions: usize, limit: Duration, run: impl Fn() + Send + Sync + 'static) {
     let mut builder = checker::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
     builder.max_duration = Some(limit);
+    // How often it looks at the clock.
+    builder.checkpoint_interval = 1_000;
     builder.check(run);
-}
-
-#[cfg(feature = "shuttle")]
-fn check(_preemptions: usize, limit: Duration, run: impl Fn() + Send + Sync + 'static) {
-    use checker::scheduler::{PctScheduler, RandomScheduler};
-    const SCHEDULES_EACH: usize = 10_000;
-    let run = std::sync::Arc::new(run);
-    let mut config = checker::Config::new();
-    config.max_time = Some(limit / 2);
-    config.silence_warnings = true;
-    let again = run.clone();
-    let runner = checker::Runner::new(RandomScheduler::new(SCHEDULES_EACH), config.clone());
-    runner.run(move || again());
-    checker::Runner::new(PctScheduler::new(3, SCHEDULES_EACH), config).run(move || run());
 }
 
 /// What came of an exploration.
@@ -193,8 +180,7 @@ fn go_through(models: &[Model], all_well: &mut bool) -> BTreeMap<Place, Vec<&'st
     let jobs: Vec<(&Model, Option<&str>)> = models
         .iter()
         .flat_map(|model| {
-            let weak = if CHECKER == "loom" { model.weak_mistakes } else { &[] };
-            let wrong = model.mistakes.iter().chain(weak).map(|mistake| Some(*mistake));
+            let wrong = model.mistakes.iter().map(|mistake| Some(*mistake));
             std::iter::once(None).chain(wrong).map(move |mistake| (model, mistake))
         })
         .collect();
@@ -206,12 +192,12 @@ fn go_through(models: &[Model], all_well: &mut bool) -> BTreeMap<Place, Vec<&'st
     for ((model, mistake), outcome) in jobs.iter().zip(outcomes) {
         match (mistake, outcome.failure) {
             (None, None) => {
-                let extent = match (CHECKER, outcome.is_complete) {
-                    ("loom", true) => format!("all with {} preemptions", model.preemptions),
-                    ("loom", false) => format!("not all: {} s", LIMIT.as_secs()),
-                    _ => "at random".to_owned(),
+                let extent = if outcome.is_complete {
+                    format!("all with {} preemptions", model.preemptions)
+                } else {
+                    format!("cut off after {} s", LIMIT.as_secs())
                 };
-                println!("{}: {} schedules in {CHECKER} ({extent})", model.name, outcome.schedules);
+                println!("{}: {} schedules ({extent})", model.name, outcome.schedules);
                 for place in outcome.places {
                     places.entry(place).or_default().push(model.name);
                 }

@@ -22,6 +22,8 @@ pub const ALL: &[Model] = &[
     lock::LOCK,
     lock::BELL,
     handshake::HANDSHAKE,
+    handshake::COMING_BACK,
+    handshake::STAYING_OUT,
     handshake::STEPS,
 ];
 

@@ -14,10 +14,7 @@
 
 pub use std::sync::atomic::Ordering;
 
-#[cfg(all(feature = "loom", not(feature = "shuttle")))]
 pub(crate) use loom as checker;
-#[cfg(feature = "shuttle")]
-pub(crate) use shuttle as checker;
 
 pub use checker::thread;
 
@@ -54,22 +51,17 @@ pub fn available_parallelism() -> std::io::Result<NonZero<usize>> {
     Ok(NonZero::<usize>::MIN)
 }
 
-#[cfg(feature = "shuttle")]
-fn checked_fence(_order: Ordering) {}
-#[cfg(not(feature = "shuttle"))]
-use loom::sync::atomic::fence as checked_fence;
-
 /// A fence.
 #[track_caller]
 pub fn fence(order: Ordering) {
     if at(Location::caller(), order, Access::Fence) != Ordering::Relaxed {
-        checked_fence(order);
+        checker::sync::atomic::fence(order);
     }
 }
 
 /// What a processor's translation of an address orders before its store; see [`mapping`](crate::mapping).
 pub(crate) fn processor_orders() {
-    checked_fence(Ordering::AcqRel);
+    checker::sync::atomic::fence(Ordering::AcqRel);
 }
 
 /// The order for the checker's access, after the fence that stands for what loom does not know.
@@ -77,7 +69,7 @@ fn order(place: &'static Location<'static>, order: Ordering, access: Access) -> 
     death::may_strike();
     match at(place, order, access) {
         Ordering::SeqCst => {
-            checked_fence(Ordering::SeqCst);
+            checker::sync::atomic::fence(Ordering::SeqCst);
             access.strongest()
         }
         other => other,
@@ -157,7 +149,6 @@ macro_rules! atomic {
                     provided
                         .unwrap_or_else(|| (checker::sync::atomic::$name::new(self.start), Turn::new(false)))
                 });
-                #[cfg(not(feature = "shuttle"))]
                 turn.store(true, Ordering::Relaxed);
                 cell
             }

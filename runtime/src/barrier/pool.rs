@@ -139,7 +139,7 @@ mod tests {
         };
         assert_eq!((save(40), save(50), save(60), save(61)), (Some(0), Some(1), None, None));
         assert_eq!((pool.used(), pool.owner(1)), (2, PageIndex(50)));
-        assert_eq!(pool.image(0)[511].load(Ordering::Relaxed), 7);
+        assert_eq!(pool.image(0)[PAGE_WORDS - 1].load(Ordering::Relaxed), 7);
         pool.reset();
         assert_eq!((pool.used(), pool.populated()), (0, Bytes(2 * PAGE_SIZE)), "kept for the next snapshot");
         pool.release();

@@ -15,11 +15,10 @@ use std::sync::Arc;
 /// Two markers take and give back packets: no packet is lost or had by two, and whoever takes one sees what was put into it.
 pub(crate) const PACKETS: Model = Model {
     name: "packets",
-    preemptions: 3,
+    preemptions: 4,
     mistakes: &["packets: heads do not count"],
-    weak_mistakes: &[],
     orders: &[("mark/packets.rs", "compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed)")],
-    deaths: 0,
+    deaths: false,
     run: packets,
 };
 
@@ -30,11 +29,11 @@ pub(crate) const END: Model = Model {
     mistakes: &[
         "team: work begins after it is taken",
         "team: work ends before it is passed on",
+        "team: beginnings are not counted",
         "team: the leader does not look again",
     ],
-    weak_mistakes: &[],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: end,
 };
 
@@ -43,20 +42,18 @@ pub(crate) const END_OF_TWO: Model = Model {
     name: "end of marking by two",
     preemptions: 3,
     mistakes: &["team: the leader does not look again"],
-    weak_mistakes: &[],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: end_of_two,
 };
 
 /// A leader and a sibling that is killed, at each of its accesses to shared memory in turn: all is marked nevertheless.
 pub(crate) const DEATH: Model = Model {
     name: "a sibling dies",
-    preemptions: 1,
+    preemptions: 2,
     mistakes: &["team: the dead are not taken over from"],
-    weak_mistakes: &[],
     orders: &[],
-    deaths: 48,
+    deaths: true,
     run: sibling_dies,
 };
 

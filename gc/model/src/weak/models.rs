@@ -8,17 +8,17 @@ use crate::unit::Granules;
 use palimpsest_runtime::explore::Model;
 use palimpsest_runtime::models::{join_all, spawn};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Two threads read an object that nothing else refers to, one through a weak reference and one through a table's entry, while the
 /// marker drains, decides, keeps it for a finalizer, and closes. Whoever was told that it is alive finds it marked at the end; and
 /// a reference was not told so once the object was kept for its finalizer only.
 pub(crate) const READS: Model = Model {
     name: "weak reads",
-    preemptions: 2,
+    preemptions: 3,
     mistakes: &["weak: closed though something waits"],
-    weak_mistakes: &[],
-    orders: &[],
-    deaths: 0,
+    orders: &[("weak/kept.rs", "fence(Release)"), ("weak/kept.rs", "fence(Acquire)")],
+    deaths: false,
     run: reads,
 };
 
@@ -48,15 +48,13 @@ impl Shared {
         }
     }
 
-    /// The marker, as in `weak::complete`. Whether the object was found dead by the decision.
-    fn mark(&self) -> bool {
+    /// The marker, as in `weak::complete`.
+    fn mark(&self) {
         let mut is_decided = false;
-        let mut is_kept = false;
         loop {
             if self.reads.pop().is_some() {
                 if is_decided && self.is_dead(Reading::Entry) {
                     self.kept.note(OBJECT);
-                    is_kept = true;
                 }
                 self.paint();
                 continue;
@@ -67,7 +65,7 @@ impl Shared {
                     self.kept.begin();
                 }
             } else if self.reads.close() {
-                return is_kept;
+                return;
             }
         }
     }
@@ -83,20 +81,25 @@ fn reads() {
         living: Living::FIRST.renew(),
     });
     shared.reads.begin_marking();
-    let readers = [Reading::Reference, Reading::Entry].map(|reading| {
-        let shared = shared.clone();
+    let readings = [Reading::Reference, Reading::Entry];
+    // What each reader was told; not part of the protocol.
+    let told_alive = Arc::new([const { AtomicBool::new(false) }; 2]);
+    let readers = [0, 1].map(|k| {
+        let (shared, told_alive) = (shared.clone(), told_alive.clone());
         spawn(move || {
-            // What it was told holds until its next safepoint, and after that, since it has the reference.
-            if shared.read(reading) {
-                assert!(shared.read(reading), "what was alive is dead");
-                assert!(shared.reads.is_marking());
+            if shared.read(readings[k]) {
+                assert!(shared.read(readings[k]), "what was alive is dead");
+                told_alive[k].store(true, Ordering::Relaxed);
             }
         })
     });
     shared.mark();
     join_all(readers);
+    for (reading, told) in readings.into_iter().zip(told_alive.iter()) {
+        let is_dead = shared.is_dead(reading);
+        assert!(!is_dead || !told.load(Ordering::Relaxed), "said to be alive, and dead in the end");
+    }
     let is_dead = shared.is_dead(Reading::Entry);
-    assert!(is_dead || !shared.is_dead(Reading::Entry));
     shared.reads.begin_clearing();
     assert_eq!(shared.read(Reading::Entry), !is_dead);
 }

@@ -10,11 +10,10 @@ use std::sync::Arc;
 /// found by the next scan.
 pub const DIRTY: Model = Model {
     name: "dirty map",
-    preemptions: 3,
+    preemptions: 4,
     mistakes: &["dirty: the group's flag first"],
-    weak_mistakes: &[],
     orders: &[("barrier/dirty.rs", "if chunk.load(Ordering::SeqCst) == 0")],
-    deaths: 0,
+    deaths: false,
     run: dirty,
 };
 

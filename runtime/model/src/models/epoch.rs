@@ -10,11 +10,10 @@ use std::sync::Arc;
 /// a handler may be late on either side.
 pub const EPOCH: Model = Model {
     name: "epochs",
-    preemptions: 4,
+    preemptions: 5,
     mistakes: &["epoch: no second look"],
-    weak_mistakes: &[],
     orders: &[("barrier/epoch.rs", "|| self.side.load(SeqCst) == side")],
-    deaths: 0,
+    deaths: false,
     run: epoch,
 };
 

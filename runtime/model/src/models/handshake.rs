@@ -12,27 +12,42 @@ pub const HANDSHAKE: Model = Model {
     name: "handshake",
     preemptions: 4,
     mistakes: &[
-        "handshake: runs again without a second look",
         "handshake: nobody is woken when the world goes on",
         "handshake: threads are looked at before the stop is raised",
     ],
-    weak_mistakes: &[],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: handshake,
 };
 
-/// The same with a thread that is outside as a rule, and steps in, and another in a blocking region.
+/// A thread comes back from a blocking region while the world is stopped: it is waited for, or it waits.
+pub const COMING_BACK: Model = Model {
+    name: "coming back",
+    preemptions: 4,
+    mistakes: &["handshake: runs again without a second look"],
+    orders: &[],
+    deaths: false,
+    run: coming_back,
+};
+
+/// A thread steps out while the world is being stopped, and stays outside until that is over. It may pass no safepoint before, so
+/// whoever waits for it has to hear of it now.
+pub const STAYING_OUT: Model = Model {
+    name: "staying outside",
+    preemptions: 8,
+    mistakes: &["handshake: the stop is looked at before the state is changed"],
+    orders: &[],
+    deaths: false,
+    run: staying_out,
+};
+
+/// Two threads at once: one that is outside as a rule, and steps in, and another in a blocking region.
 pub const STEPS: Model = Model {
     name: "stepping in and out",
     preemptions: 3,
-    mistakes: &[
-        "handshake: the stop is looked at before the state is changed",
-        "handshake: nobody is woken when the world goes on",
-    ],
-    weak_mistakes: &[],
+    mistakes: &["handshake: nobody is woken when the world goes on"],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: steps,
 };
 
@@ -90,6 +105,32 @@ fn handshake() {
     shared.collect();
     mutator.join();
     shared.check([202, 200]);
+}
+
+fn coming_back() {
+    let shared = Shared::new();
+    let own = shared.attach();
+    let collecting = shared.clone();
+    let collector = spawn(move || collecting.collect());
+    shared.registry.blocking(&own, || ());
+    shared.run(0);
+    shared.registry.detach(&own);
+    collector.join();
+    shared.check([101, 100]);
+}
+
+fn staying_out() {
+    let shared = Shared::new();
+    let own = shared.attach();
+    let collecting = shared.clone();
+    let collector = spawn(move || collecting.collect());
+    shared.run(0);
+    shared.registry.step_out(&own);
+    collector.join();
+    shared.registry.step_in(&own, false);
+    shared.run(0);
+    shared.registry.detach(&own);
+    shared.check([102, 100]);
 }
 
 fn steps() {

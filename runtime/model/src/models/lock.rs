@@ -12,12 +12,11 @@ pub const LOCK: Model = Model {
     name: "lock",
     preemptions: 3,
     mistakes: &["lock: nobody says that he waits"],
-    weak_mistakes: &[],
     orders: &[
         ("sys/lock.rs", "swap(FREE, Ordering::Release)"),
         ("sys/lock.rs", "swap(held, Ordering::Acquire)"),
     ],
-    deaths: 0,
+    deaths: false,
     run: lock,
 };
 
@@ -25,13 +24,12 @@ pub const LOCK: Model = Model {
 pub const BELL: Model = Model {
     name: "bell",
     preemptions: 3,
-    mistakes: &[],
-    weak_mistakes: &[
+    mistakes: &[
         "bell: no fence before the look for those who wait",
         "bell: no fence before the look for what it rings for",
     ],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: bell,
 };
 

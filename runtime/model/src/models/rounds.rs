@@ -9,15 +9,14 @@ use crate::unit::{PAGE_WORDS, PageRange};
 /// whoever looked at a page when he was last told that it was open has seen all that was written to it.
 pub const ROUND: Model = Model {
     name: "arming in rounds",
-    preemptions: 3,
+    preemptions: 5,
     mistakes: &[
         "trap: said to be open before it is",
         "rounds: said to be armed before it is",
         "rounds: a page being opened is forgotten",
     ],
-    weak_mistakes: &[],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: round,
 };
 
@@ -27,9 +26,8 @@ pub const PIN: Model = Model {
     name: "pinning",
     preemptions: 3,
     mistakes: &["pin: counted after the page is open"],
-    weak_mistakes: &[],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: pin,
 };
 

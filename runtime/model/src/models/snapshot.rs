@@ -11,19 +11,18 @@ use std::sync::Arc;
 /// page as it was.
 pub const PREIMAGE: Model = Model {
     name: "pre-image",
-    preemptions: 2,
+    preemptions: 3,
     mistakes: &[
         "trap: published before it is copied",
         "trap: opened before it is saved",
         "trap: a page is taken without a compare-and-swap",
         "view: the word is looked at first",
     ],
-    weak_mistakes: &[],
     orders: &[
         ("barrier/trap.rs", "word.store(PageWord::saved(slot).raw(), Ordering::Release"),
         ("worker/view.rs", "fence(Ordering::Acquire)"),
     ],
-    deaths: 0,
+    deaths: false,
     run: preimage,
 };
 
@@ -33,9 +32,8 @@ pub const END: Model = Model {
     name: "end of a snapshot",
     preemptions: 2,
     mistakes: &["end: slots are taken back under handlers", "end: late handlers are not waited for"],
-    weak_mistakes: &[],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: end,
 };
 
@@ -43,11 +41,10 @@ pub const END: Model = Model {
 /// snapshot is right, and the page is armed in the next one.
 pub const LATE: Model = Model {
     name: "late event",
-    preemptions: 2,
+    preemptions: 3,
     mistakes: &["snapshot: handlers at work are not waited for", "end: a saved page is not dirty"],
-    weak_mistakes: &[],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: late,
 };
 
@@ -56,9 +53,8 @@ pub const EXHAUSTED: Model = Model {
     name: "pool exhausted",
     preemptions: 2,
     mistakes: &["end: those who wait for room are not woken"],
-    weak_mistakes: &[],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: exhausted,
 };
 
@@ -67,9 +63,8 @@ pub const BULK: Model = Model {
     name: "opening in bulk",
     preemptions: 2,
     mistakes: &["bulk: opened without saving"],
-    weak_mistakes: &[],
     orders: &[],
-    deaths: 0,
+    deaths: false,
     run: bulk,
 };
 

@@ -26,6 +26,14 @@ pub fn moment() -> u32 {
 /// Whether any thread is to die: the others need not ask.
 static ANYONE: AtomicBool = AtomicBool::new(false);
 
+/// Whether one has died since that was asked last.
+static STRUCK: AtomicBool = AtomicBool::new(false);
+
+/// Asks that.
+pub fn has_struck() -> bool {
+    STRUCK.swap(false, Ordering::Relaxed)
+}
+
 struct Died;
 
 /// Runs `life`, which ends before its access number `accesses`, counted from 1, or by itself. Whether it was ended.
@@ -54,6 +62,7 @@ pub(super) fn may_strike() {
         }
     });
     if dies {
+        STRUCK.store(true, Ordering::Relaxed);
         resume_unwind(Box::new(Died));
     }
 }
