@@ -244,7 +244,7 @@ const CASES: &[Case] = {
 };
 
 fn builder() -> HeapBuilder<PlainPointers> {
-    Heap::builder(PlainPointers).limit(32 << 20).verify(true).poison(true)
+    Heap::builder(PlainPointers).limit(32 << 20).verify(true)
 }
 
 /// Builds a list, rewrites it over several cycles, and checks it.

@@ -84,7 +84,6 @@ fn with_heap(rung: &str, met: &Met) {
         .limit(LIMIT)
         .workers(2)
         .verify(true)
-        .poison(true)
         .leaf_huge_pages(true)
         .host_fork(HostFork::Copy)
         .worker_patience(Duration::from_secs(20))
