@@ -67,13 +67,7 @@ impl Barrier {
                 }
                 // Opened since the fault, normally. But memory that could not be populated (a machine's limit, strict
                 // overcommit) looks the same and stays so.
-                PageWord::OPEN => {
-                    if self.is_broken() {
-                        // A worker may keep the last descriptor open, and the protection up, until it has been killed.
-                        futex::nap(Duration::from_millis(10));
-                    }
-                    return self.retries_left(page);
-                }
+                PageWord::OPEN => return self.retries_left(page),
                 // Saved, and perhaps not yet unprotected by the thread that saved it: help. The page is not armed again before
                 // this handler has left (`end_snapshot` waits), so this cannot undo a later arming.
                 saved => {
@@ -93,6 +87,11 @@ impl Barrier {
 
     #[cold]
     fn retries_left(&self, page: PageIndex) -> bool {
+        if self.is_broken() {
+            // A worker may keep the last descriptor open, and the protection up, until it has been killed: seconds, where other
+            // programs want the processors.
+            futex::nap(Duration::from_millis(50));
+        }
         let (at, _) = self.heap.span(PageRange::new(page.0, page.0 + 1));
         retries_left(at, self.armings.load(Ordering::Relaxed))
     }
