@@ -10,7 +10,7 @@ if nothing could be measured at all; 130 after Ctrl-C, which keeps what has been
 /// Runs the workloads on Palimpsest and on other collectors and allocators, and writes tables and pictures of what came out.
 ///
 /// Builds what it runs. Each round runs every peer of a workload, one after the other; rounds go over all workloads; the first warms
-/// up and does not count. It takes about two hours and wants a machine without other work; --quick takes less than three minutes. Peers
+/// up and does not count. It takes more than an hour and wants a machine without other work; --quick takes less than three minutes. Peers
 /// that need a library which is not there are left out, and the report says so.
 #[derive(Parser, Debug)]
 #[command(name = "report", version, after_help = EXIT_CODES)]
@@ -21,7 +21,7 @@ pub struct Arguments {
     /// Small sizes, three rounds of the programs, one of the rest: shows that it works, and orders of magnitude.
     #[arg(long)]
     pub quick: bool,
-    /// Rounds that count [default: 5, with --quick 3]
+    /// Rounds of the programs that count; of curves at most three [default: 5, with --quick 3]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: Option<u32>,
     /// Only these workloads, or Lox programs, as in graph,server

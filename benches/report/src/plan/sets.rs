@@ -59,9 +59,9 @@ impl Effort {
         if self.quick { quick } else { full }
     }
 
-    /// Rounds of what is drawn as a curve.
+    /// Rounds of what is drawn as a curve: its points support each other, and there are many.
     fn curve(self) -> u32 {
-        self.or(self.rounds, 1)
+        self.or(self.rounds.min(3), 1)
     }
 }
 
@@ -75,7 +75,8 @@ fn set(part: Part, workload: &str, sizes: &[u64], x: f64, peers: Vec<Peer>, effo
         x,
         peers,
         rounds: effort.curve(),
-        warm_up: !effort.quick,
+        // The rounds of the programs come before.
+        warm_up: false,
         memory: false,
         needs: Needs::of(workload, sizes),
     }
@@ -125,7 +126,11 @@ fn live_heap(effort: Effort, has: &Circumstances) -> Vec<Set> {
     let sizes: &[u64] = effort.or(&[64, 128, 256, 512, 1024, 2048, 4096, 8192], &[64, 256]);
     let peers =
         peers(has, |rung| SNAPSHOTS.contains(&rung), &["bdwgc", "bdwgc-par", "bdwgc-inc", "mimalloc"]);
-    let set = |&mib: &u64| set(Part::LiveHeap, "churn", &[mib, 100, 0, 1], mib as f64, peers.clone(), effort);
+    let set = |&mib: &u64| {
+        let set = set(Part::LiveHeap, "churn", &[mib, 100, 0, 1], mib as f64, peers.clone(), effort);
+        // One run at such a size has pauses enough, and takes a minute.
+        if mib > 1024 { Set { rounds: 1, ..set } } else { set }
+    };
     sizes.iter().map(set).collect()
 }
 
