@@ -1,7 +1,7 @@
 //! Comparing the heap with the model.
 
 use super::language::{Language, Plan, Shape, coded};
-use super::model::{Id, Node, Since};
+use super::model::{Id, Model, Node};
 use super::world::World;
 use palimpsest::{Address, Mutator};
 
@@ -52,7 +52,7 @@ impl World {
         self.compare()?;
         let live = self.model.alive.len() as u64 + GATES;
         let queued = self.heap.finalizable() as u64;
-        let [waiting, perhaps] = self.waiting();
+        let [waiting, perhaps] = self.waiting()?;
         if self.scanned > 0 {
             // A stack may keep anything that was ever on it.
             if marked < live || queued > waiting + perhaps {
@@ -66,30 +66,33 @@ impl World {
         if queued < waiting || queued > waiting + perhaps {
             return Err(format!("{queued} are queued, and {waiting} should be, or {perhaps} more"));
         }
-        let unreachable = |since: &Since| !self.model.is_reachable(since.id);
-        let queued = self.model.registered.iter().filter(|(_, since)| unreachable(since));
+        let kept = self.model.kept_in_the_queue()?;
+        let is_dead = |model: &Model, id| !model.is_reachable(id) && !kept.contains(&id);
+        let queued = self.model.registered.iter().filter(|(_, since)| is_dead(&self.model, since.id));
         let queued: Vec<u64> = queued.map(|(token, _)| *token).collect();
         self.model.queued.extend(queued);
         self.drop_orphans();
         for k in 0..self.weak.len() {
-            self.weak[k].cut |= !self.model.is_reachable(self.weak[k].target.id);
+            self.weak[k].cut |= is_dead(&self.model, self.weak[k].target.id);
         }
         self.model.sweep();
         self.compare_weakly(m)
     }
 
     /// How many registrations have to be in the queue after a full cycle, and how many more may be: those of objects that were
-    /// unreachable once, and that an entry led to in time.
-    fn waiting(&self) -> [u64; 2] {
+    /// unreachable once, and that an entry led to in time; and those of objects that something in the queue may have kept.
+    fn waiting(&self) -> Result<[u64; 2], String> {
+        let kept = self.model.kept_in_the_queue()?;
         let mut counts = [0; 2];
         for (token, since) in &self.model.registered {
-            if self.model.queued.contains(token) || !self.model.is_reachable(since.id) {
+            let is_reachable = self.model.is_reachable(since.id);
+            if self.model.queued.contains(token) || !is_reachable && !kept.contains(&since.id) {
                 counts[0] += 1;
-            } else if !self.model.must_lead(*since) {
+            } else if !is_reachable || !self.model.must_lead(*since) {
                 counts[1] += 1;
             }
         }
-        counts
+        Ok(counts)
     }
 
     /// Reads all that is weak.

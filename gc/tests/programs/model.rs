@@ -90,6 +90,19 @@ impl Model {
         Ok(())
     }
 
+    /// What objects that wait for a finalizer, or may, lead to, beside themselves. Once they are in the queue it is a root, and
+    /// this is not found to be dead. Whether they were in it before a cycle is not always known: one of the young, or in the
+    /// background, may have put them there.
+    pub fn kept_in_the_queue(&self) -> Result<BTreeSet<Id>, String> {
+        let mut kept = BTreeSet::new();
+        for since in self.registered.values().filter(|since| !self.is_reachable(since.id)) {
+            let mut led_to = self.reach([since.id])?;
+            led_to.remove(&since.id);
+            kept.append(&mut led_to);
+        }
+        Ok(kept)
+    }
+
     /// After a full cycle that began when the program was where it is now: forgets what is dead.
     pub fn sweep(&mut self) {
         let alive = std::mem::take(&mut self.alive);
