@@ -7,9 +7,10 @@
 // Words of the smallest block, and how many sizes there are: 16 to 1024 bytes.
 enum { LEAST_WORDS = 2, SIZES = 127 };
 
-// What a thread hands on to the next one.
+// What a thread hands on to the next one. Each operation writes to it, so no two of them share a cache line: in the Rust program each is
+// on its thread's stack. (128, as processors fetch neighbouring lines in pairs.)
 struct line {
-    uint64_t **table;
+    _Alignas(128) uint64_t **table;
     uint64_t slots, rounds, blocks, sum;
     struct random random;
     struct latency *latency;

@@ -4,6 +4,6 @@
 int main(void)
 {
     fprintf(stderr, "peer-bdwgc: not compiled, as pkg-config does not find bdw-gc: install libgc-dev (Debian), gc-devel (Fedora) or gc "
-                    "(Arch), and build again\n");
+                    "(Arch), then touch benches/peers/build.rs, and build again\n");
     return 3;
 }
