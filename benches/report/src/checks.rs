@@ -29,9 +29,10 @@ pub fn different(results: &Results) -> Vec<String> {
         .collect()
 }
 
-/// A sentence about how many runs had to share the machine, if any.
+/// A sentence about how many runs had to share the machine, if any. Those made for memory do not count: looking at them is what ran beside.
 pub fn noisy(results: &Results) -> Option<String> {
-    let (noisy, all) = (results.runs.iter().filter(|run| run.noisy).count(), results.runs.len());
+    let timed = || results.runs.iter().filter(|run| run.pss_mib.is_none());
+    let (noisy, all) = (timed().filter(|run| run.noisy).count(), timed().count());
     (noisy > 0).then(|| {
         format!("{noisy} of {all} runs were noisy: something else ran meanwhile, or the host took time away")
     })
