@@ -8,7 +8,6 @@ use crate::poison::POISON;
 use crate::space::BlockState;
 use crate::unit::{BLOCK_GRANULES, GRANULE};
 use palimpsest_runtime::crash::{Account, Scene, Witness};
-use palimpsest_runtime::host_fork::does_this_thread_collect;
 use palimpsest_runtime::{Address, Bytes, PAGE_SIZE, PageIndex};
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -45,7 +44,7 @@ impl<E: Embedder> Witness for Core<E> {
             let page = granule.map(|granule| (granule * GRANULE / PAGE_SIZE) as u32);
             barrier.testify(account, page.map(PageIndex));
         }
-        self.registry.testify(account, scene.thread, does_this_thread_collect());
+        self.registry.testify(account, scene.thread);
         if let (Some(at), Some(granule)) = (scene.at, granule) {
             self.tell_of(account, at, granule);
         }

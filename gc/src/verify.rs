@@ -83,6 +83,15 @@ pub(crate) fn or_abort<E: Embedder>(core: &Core<E>) {
     }
 }
 
+/// The same for the metadata alone: what an embedder cannot have got wrong, and what can be looked at without memory for it.
+pub(crate) fn metadata_or_abort<E: Embedder>(core: &Core<E>) {
+    core.standing.enter(Stage::Verifying);
+    let _world = core.registry.stop_world();
+    if let Err(violation) = check_blocks(core) {
+        violated(Some(violation.at(core)), format_args!("{violation}"));
+    }
+}
+
 fn verify<E: Embedder>(core: &Core<E>, world: &StoppedWorld<'_>) -> Result<(), Violation> {
     check_blocks(core)?;
     let mut walk = Walk {

@@ -270,7 +270,7 @@ fn a_worker_that_is_wrong_costs_its_cycle_and_the_host_goes_on() {
                 why.contains("worker found that a worker says \\u{1b}[2J what is not so (at 0x1230)"),
                 "{why}"
             );
-            assert!(why.ends_with("but the heap was verified, and is sound"), "{why}");
+            assert!(why.ends_with("but the heap's metadata was looked at, and is sound"), "{why}");
             assert_eq!((next.number, next.failure, next.marked_objects), (2, None, 1), "on {rung}");
         }
     }

@@ -45,9 +45,10 @@ pub struct Arguments {
     /// Run the programs that are there, without building them.
     #[arg(long)]
     pub no_build: bool,
-    /// Measure nothing: write tables and pictures from a results.json.
+    /// Measure nothing: write tables and pictures from a results.json. Several files of one machine, with other parts each, make
+    /// one report.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["parts", "quick", "rounds", "only", "peers"])]
-    pub draw: Option<PathBuf>,
+    pub draw: Vec<PathBuf>,
     /// Where the programs are [default: beside this one]
     #[arg(long, value_name = "DIR", hide = true, requires = "no_build")]
     pub programs: Option<PathBuf>,

@@ -4,7 +4,7 @@ use crate::arguments::{Arguments, Choice};
 use crate::plan::{Circumstances, Effort, Set, matches, sets};
 use crate::results::Results;
 use crate::run::{Ending, Progress, Runner, Settings, adopt_orphans};
-use crate::{checks, machine, outputs, programs, timeline, versions};
+use crate::{checks, machine, merge, outputs, programs, timeline, versions};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use std::error::Error;
@@ -29,8 +29,12 @@ pub const INTERRUPTED: u8 = 130;
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     fs::create_dir_all(&arguments.out)
         .map_err(|error| format!("cannot make {}: {error}", arguments.out.display()))?;
-    if let Some(file) = &arguments.draw {
-        let results = outputs::read(file)?;
+    if !arguments.draw.is_empty() {
+        let reports = arguments.draw.iter().map(|file| outputs::read(file)).collect::<Result<Vec<_>, _>>()?;
+        let results = merge::merged(reports)?;
+        if arguments.draw.len() > 1 {
+            outputs::save(&results, &arguments.out)?;
+        }
         outputs::write(&results, &arguments.out)?;
         return Ok(judge(&results, Ending::default()));
     }

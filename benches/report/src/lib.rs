@@ -2,7 +2,8 @@
 //!
 //! From above: [`command`] is what happens, one after the other. [`programs`] builds what is run and asks what this machine allows;
 //! [`plan`] decides what runs in which order; [`run`] does it and fills the [`results`]. From there on nothing is measured: [`measure`]
-//! computes, [`tables`] writes, [`draw`] draws, [`checks`] looks for what is wrong, and [`outputs`] has the files.
+//! computes, [`tables`] writes, [`draw`] draws, [`checks`] looks for what is wrong, and [`outputs`] has the files;
+//! [`merge`] makes one report of several.
 
 pub mod arguments;
 pub mod checks;
@@ -10,6 +11,7 @@ pub mod command;
 pub mod draw;
 pub mod machine;
 pub mod measure;
+pub mod merge;
 pub mod outputs;
 pub mod plan;
 pub mod programs;

@@ -157,7 +157,9 @@ impl<R: Round> Run<'_, R> {
                 self.barrier.word(page).store(PageWord::ARMED.raw(), Ordering::Release);
             }
         }
-        let result = self.barrier.delivery.arm(pages);
+        // A thread may have given the barrier up since the round began, and opened all. Either it does that after this call, or
+        // this sees that it did.
+        let result = self.barrier.delivery.arm(pages).and_then(|()| self.barrier.must_hold());
         let state = if result.is_ok() { PageWord::ARMED } else { PageWord::OPEN };
         if result.is_err() {
             // Part of the range may be protected.

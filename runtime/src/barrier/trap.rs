@@ -241,7 +241,7 @@ impl Barrier {
     /// Opens pages that are saved: another thread may be about to do it. They are pinned, so that none is armed again meanwhile.
     pub(super) fn open_saved(&self, pages: PageRange) {
         let is_saved = |page| PageWord::from_raw(self.word(page).load(Ordering::Acquire)).slot().is_some();
-        if pages.iter().any(is_saved) && !self.is_broken() {
+        if pages.iter().any(is_saved) {
             self.open_or_give_up(pages);
         }
     }
@@ -290,10 +290,8 @@ impl Barrier {
         if pages.is_empty() {
             return;
         }
-        // A barrier that was given up protects nothing any more.
-        if !self.is_broken() {
-            self.open_or_give_up(pages);
-        }
+        // Also where the barrier was given up: whoever does that may not be done.
+        self.open_or_give_up(pages);
         self.counters.opened.fetch_add(pages.len().into(), Ordering::Relaxed);
         for page in pages.iter() {
             let word = self.word(page);

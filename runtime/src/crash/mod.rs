@@ -58,6 +58,16 @@ static RECORD: AtomicPtr<Record> = AtomicPtr::new(std::ptr::null_mut());
 /// For how long others wait for the reporter to end the process.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Whether a report has begun.
+fn is_reporting() -> bool {
+    REPORTER.load(Ordering::SeqCst) != 0
+}
+
+/// In a child of the host's: who reported in the parent is not here. Async-signal-safe.
+pub(crate) fn in_child() {
+    REPORTER.store(0, Ordering::SeqCst);
+}
+
 /// This process is a worker from now on, which reports to its parent by this record. Async-signal-safe.
 ///
 /// # Safety

@@ -1,10 +1,10 @@
 //! Who is heard in a report: the heaps of this process. Readable from a signal handler, without a lock.
 //!
-//! A fixed array of pointers, as in the list of barriers: a report counts itself in, and whoever takes a witness away waits
-//! until nobody looks any more. A report never counts itself out, and the process ends under those who wait.
+//! A fixed array of pointers, as in the list of barriers. A report says first that it has begun, and then looks; whoever takes a
+//! witness away does so first, and then asks whether one has begun: then the witness stays where it is, since the process is
+//! about to end.
 
 use super::{Account, Scene};
-use crate::barrier::epoch::Epoch;
 use crate::unit::{Address, Bytes};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -24,7 +24,6 @@ const MOST: usize = 256;
 
 static WITNESSES: [AtomicPtr<Arc<dyn Witness>>; MOST] =
     [const { AtomicPtr::new(std::ptr::null_mut()) }; MOST];
-static LOOKING: Epoch = Epoch::new();
 
 /// That a heap is heard in reports, until this drops.
 #[derive(Debug)]
@@ -55,7 +54,10 @@ impl Drop for Presence {
     fn drop(&mut self) {
         if let Some(slot) = WITNESSES.iter().find(|slot| slot.load(Ordering::Relaxed) == self.0) {
             slot.store(std::ptr::null_mut(), Ordering::SeqCst);
-            LOOKING.synchronize();
+            // Pairs with the load in `all`, which comes after the report's beginning.
+            if super::is_reporting() {
+                return;
+            }
         }
         // SAFETY: made by `of` from a box; no report can find it any more.
         drop(unsafe { Box::from_raw(self.0) });
@@ -64,14 +66,13 @@ impl Drop for Presence {
 
 fn all() -> impl Iterator<Item = &'static Arc<dyn Witness>> {
     WITNESSES.iter().filter_map(|slot| {
-        // SAFETY: the caller has counted itself in, so `drop` waits before it frees what this points to.
+        // SAFETY: a report has begun, so what is still here is not freed any more.
         unsafe { slot.load(Ordering::SeqCst).as_ref() }
     })
 }
 
 /// Hears the heap that holds the scene; if none does, all of them.
 pub(super) fn hear_all(account: &mut Account, scene: &Scene) {
-    std::mem::forget(LOOKING.enter());
     let holds = |witness: &Arc<dyn Witness>| {
         let inside =
             |at: Address, (base, len): (Address, Bytes)| at.as_usize().wrapping_sub(base.as_usize()) < len.0;

@@ -206,6 +206,7 @@ extern "C" fn in_parent() {
 /// In the child. Async-signal-safe.
 extern "C" fn in_child() {
     generation::begin();
+    crate::crash::in_child();
     inject::become_one(Role::Child);
     around_fork::in_child();
     let is_less = if COLLECTS.get() {

@@ -336,8 +336,9 @@ impl Child {
         let look = WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let ended = check(Call::Wait)
             .and_then(|()| rustix::process::waitid(WaitId::Pid(self.pid), look | any_exit()));
-        // Nobody else waits for it: where there is no answer, it is found out by waiting.
-        self.exit.is_some() || !matches!(ended, Ok(None))
+        // Where there is no answer it counts as alive, until its patience is over and it is killed: an image of the heap that
+        // still marks must not meet the next cycle.
+        self.exit.is_some() || matches!(ended, Ok(Some(_)) | Err(Errno::CHILD))
     }
 
     /// Waits for the child to end and reaps it.

@@ -16,6 +16,7 @@ use rustix::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::mm::UserfaultfdFlags;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use userfaultfd::{FaultKind, IoctlFlags, RegisterMode};
 
 /// One way of opening a userfaultfd.
@@ -147,6 +148,8 @@ pub struct Uffd {
     // Dropped before the descriptor is.
     _listed: Listed,
     uffd: userfaultfd::Uffd,
+    /// Something else stands in the descriptor's place.
+    abandoned: AtomicBool,
 }
 
 /// Opens a descriptor by one door, without agreeing on features yet.
@@ -186,14 +189,17 @@ impl Uffd {
         handshake(&fd, features.0)?;
         let listed = Listed::descriptor(&fd);
         // SAFETY: the descriptor is a userfaultfd after its handshake, and ownership moves.
-        Ok(Self { _listed: listed, uffd: unsafe { userfaultfd::Uffd::from_raw_fd(fd.into_raw_fd()) } })
+        let uffd = unsafe { userfaultfd::Uffd::from_raw_fd(fd.into_raw_fd()) };
+        Ok(Self { _listed: listed, uffd, abandoned: AtomicBool::new(false) })
     }
 
     /// In a child: has the descriptor be a new one, of this process's memory, opened in the same way. Async-signal-safe.
     pub(crate) fn reopen(&self, door: Door, features: Features) -> Result<(), Errno> {
         let fd = open(door)?;
         handshake(&fd, features.0)?;
-        put_in_place(fd.as_fd(), self.uffd.as_raw_fd())
+        put_in_place(fd.as_fd(), self.uffd.as_raw_fd())?;
+        self.abandoned.store(false, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Registers a range for write-protection. It is armed page by page afterwards.
@@ -220,13 +226,20 @@ impl Uffd {
     ///
     /// For a process that is not allowed `ioctl` any more.
     pub fn abandon(&self) -> Result<(), Errno> {
+        if self.abandoned.load(Ordering::SeqCst) {
+            // Asked for again by each thread that traps meanwhile, when there may be no more descriptors.
+            return Ok(());
+        }
         check(Call::UffdAbandon)?;
         let nothing = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         // SAFETY: both are descriptors of this process. From here on this value owns an eventfd, to which every request of a
         // userfaultfd is an error.
         match unsafe { libc::dup3(nothing.as_raw_fd(), self.uffd.as_raw_fd(), libc::O_CLOEXEC) } {
             -1 => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::BADF)),
-            _ => Ok(()),
+            _ => {
+                self.abandoned.store(true, Ordering::SeqCst);
+                Ok(())
+            }
         }
     }
 

@@ -362,7 +362,8 @@ impl Worker<'_> {
         self.child.kill();
         self.child.end();
         self.end_siblings();
-        Err(why)
+        // What a worker has found is worth more than that another one ran into it and was killed.
+        Err(self.record.note().map_or(why, Failure::Finding))
     }
 
     fn end_siblings(&mut self) {

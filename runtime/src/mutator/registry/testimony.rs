@@ -21,14 +21,13 @@ fn name(state: u32) -> &'static str {
 }
 
 impl Registry {
-    /// Tells of the attached threads, of `reporter` first. `stopped`: the calling thread has stopped the world, and so holds the
-    /// lock of the list.
-    pub fn testify(&self, account: &mut Account, reporter: u32, stopped: bool) {
+    /// Tells of the attached threads. `reporter` is the calling thread.
+    pub fn testify(&self, account: &mut Account, reporter: u32) {
         let world = if self.stop.load(SeqCst) != 0 { "is stopped, or about to be" } else { "runs" };
         if let Some(threads) = self.threads.try_lock() {
             tell(account, &threads, reporter, world);
-        } else if stopped {
-            // SAFETY: held by this thread, which says so; it does not change the list meanwhile.
+        } else if self.stopped_by.load(SeqCst) == reporter {
+            // SAFETY: held by this thread, which has stopped the world; it does not change the list meanwhile.
             tell(account, unsafe { self.threads.held() }, reporter, world);
         } else {
             account
