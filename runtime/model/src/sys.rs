@@ -105,6 +105,10 @@ pub mod clock {
         1
     }
 
+    pub fn thread_mark() -> u64 {
+        1
+    }
+
     pub fn thread_exists(_id: u32) -> bool {
         true
     }

@@ -32,8 +32,8 @@ pub struct Registry {
     pub(super) may_spin: AtomicBool,
     /// The processor on which the collector stops the world.
     pub(super) stopper: AtomicI32,
-    /// The thread that has stopped the world, or is about to, and holds the list; 0: none.
-    stopped_by: AtomicU32,
+    /// The mark of the thread that has stopped the world, or is about to, and holds the list; 0: none.
+    stopped_by: AtomicU64,
     /// Processors this process may use. Looked up once: that reads files.
     processors: usize,
     home: Home,
@@ -62,7 +62,7 @@ impl Registry {
             longest_wait: AtomicU64::new(0),
             may_spin: AtomicBool::new(false),
             stopper: AtomicI32::new(-1),
-            stopped_by: AtomicU32::new(0),
+            stopped_by: AtomicU64::new(0),
             processors: available_parallelism().map_or(1, usize::from),
             home: Home::new(),
         }
@@ -170,7 +170,7 @@ impl Registry {
     fn try_stop_world(&self, limit: Duration) -> Option<StoppedWorld<'_>> {
         let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         let threads = self.threads.lock();
-        self.stopped_by.store(clock::thread_id(), SeqCst);
+        self.stopped_by.store(clock::thread_mark(), SeqCst);
         self.longest_wait.store(0, SeqCst);
         let may_spin = threads.len() < self.processors;
         self.may_spin.store(may_spin, SeqCst);

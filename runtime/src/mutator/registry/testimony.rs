@@ -4,6 +4,7 @@ use super::super::{BLOCKED, MutatorState, PARKED, PINNED, RUNNING};
 use super::Registry;
 use crate::crash::Account;
 use crate::sync::Ordering::{Relaxed, SeqCst};
+use crate::sys::clock;
 use crate::sys::lock::HoldAcrossFork;
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ impl Registry {
         let world = if self.stop.load(SeqCst) != 0 { "is stopped, or about to be" } else { "runs" };
         if let Some(threads) = self.threads.try_lock() {
             tell(account, &threads, reporter, world);
-        } else if self.stopped_by.load(SeqCst) == reporter {
+        } else if self.stopped_by.load(SeqCst) == clock::thread_mark() {
             // SAFETY: held by this thread, which has stopped the world; it does not change the list meanwhile.
             tell(account, unsafe { self.threads.held() }, reporter, world);
         } else {
