@@ -9,7 +9,7 @@
 //!
 //! The same call is made in several processes: the program, its workers, children that the host forks. Each counts for itself
 //! ([`Role`]). As a rule a worker has the switches as they were at its fork, and what it counts is gone with it; after
-//! [`share`] all processes have the same ones, so that the program learns what failed in a worker.
+//! `share` all processes have the same ones, so that the program learns what failed in a worker.
 
 macro_rules! calls {
     ($($(#[doc = $doc:literal])* $call:ident,)*) => {

@@ -4,8 +4,8 @@
 //! is missing leaves no gap, and a picture without any data is left out. What every picture keeps to:
 //!
 //! * axes have a name, a unit, and plain numbers at their ticks; whatever spans powers of ten is on a logarithmic scale, and says so;
-//! * a peer has one colour, mark and dash in all pictures, and is never told by its colour alone ([`palette`]);
-//! * no text lies on another or outside: widths are estimated for a wide font ([`text`]), and a test checks all of them;
+//! * a peer has one colour, mark and dash in all pictures, and is never told by its colour alone (`palette`);
+//! * no text lies on another or outside: widths are estimated for a wide font (`text`), and a test checks all of them;
 //! * a picture is readable alone, in a light and in a dark page, and tells who cannot see it what there is to see.
 //!
 //! `scale`, `number` and `text` compute, `canvas` writes the SVG, `axis`, `legend`, `lines` and `bars` are made of these, and each file

@@ -6,7 +6,7 @@
 //!
 //! * [`group`]: which runs belong together, and which of them count;
 //! * [`stats`]: medians, spreads, quantiles of pooled samples;
-//! * [`mmu`]: minimum mutator utilisation;
+//! * `mmu`: minimum mutator utilisation;
 //! * [`bound`]: what each peer costs over the least that the work has been seen to cost.
 
 pub mod bound;

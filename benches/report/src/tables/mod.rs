@@ -1,7 +1,7 @@
 //! The report in words and numbers: `report.md`, in Markdown that fits into a chapter below a heading of its own.
 //!
-//! A table is a list of rows of texts until it is written ([`Sheet`]); which rows there are is decided by the parts
-//! ([`programs`], [`curves`]), and what the numbers are by [`measure`](crate::measure).
+//! A table is a list of rows of texts until it is written (`Sheet`); which rows there are is decided by the parts
+//! (`programs`, `curves`), and what the numbers are by [`measure`](crate::measure).
 
 mod curves;
 mod number;
