@@ -73,7 +73,10 @@ impl World {
         self.model.queued.extend(queued);
         self.drop_orphans();
         for k in 0..self.weak.len() {
-            self.weak[k].cut |= is_dead(&self.model, self.weak[k].target.id);
+            // One that is registered may be in the queue since before the reference was made: an entry has led to it meanwhile.
+            let id = self.weak[k].target.id;
+            let is_registered = self.model.registered.values().any(|since| since.id == id);
+            self.weak[k].cut |= is_dead(&self.model, id) && !is_registered;
         }
         self.model.sweep();
         self.compare_weakly(m)
@@ -133,8 +136,11 @@ impl World {
     pub(super) fn same_keys(&mut self, map: usize, keys: &[Address]) -> Result<(), String> {
         let all: Vec<Id> = self.model.maps[map].keys().copied().collect();
         let mut known = 0;
-        for key in all {
-            if keys.contains(&self.model.at(key)) {
+        for &key in &all {
+            let at = self.model.at(key);
+            // Where a later key is now, this one is dead.
+            let is_reused = all.iter().any(|&other| other > key && self.model.is_at(other, at));
+            if keys.contains(&at) && !is_reused {
                 known += 1;
             } else if self.model.alive.contains(&key) {
                 return Err(format!("map {map} does not have {key}, which is alive"));

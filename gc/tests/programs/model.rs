@@ -90,14 +90,17 @@ impl Model {
         Ok(())
     }
 
-    /// What objects that wait for a finalizer, or may, lead to, beside themselves. Once they are in the queue it is a root, and
-    /// this is not found to be dead. Whether they were in it before a cycle is not always known: one of the young, or in the
-    /// background, may have put them there.
+    /// What objects that wait for a finalizer, or may, lead to. Once they are in the queue it is a root, and this is not found to
+    /// be dead. Whether they were in it before a cycle is not always known: one of the young, or in the background, may have put
+    /// them there. An object with a single registration that is not known to be in the queue is not kept by that.
     pub fn kept_in_the_queue(&self) -> Result<BTreeSet<Id>, String> {
         let mut kept = BTreeSet::new();
-        for since in self.registered.values().filter(|since| !self.is_reachable(since.id)) {
+        for (token, since) in self.registered.iter().filter(|(_, since)| !self.is_reachable(since.id)) {
             let mut led_to = self.reach([since.id])?;
-            led_to.remove(&since.id);
+            let others = self.registered.iter().any(|(other, also)| other != token && also.id == since.id);
+            if !others && !self.queued.contains(token) {
+                led_to.remove(&since.id);
+            }
             kept.append(&mut led_to);
         }
         Ok(kept)
