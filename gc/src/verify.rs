@@ -13,6 +13,7 @@ use crate::mark::{Frozen, Live, Source, Told, Tracer};
 use crate::poison::POISON;
 use crate::roots::RootVisitor;
 use crate::space::BlockState;
+use crate::stats::{CycleRecord, ms};
 use crate::unit::{BLOCK_GRANULES, BlockIndex};
 use crate::weak::Ephemerons;
 use palimpsest_runtime::Address;
@@ -20,6 +21,7 @@ use palimpsest_runtime::crash::violated;
 use palimpsest_runtime::mutator::StoppedWorld;
 use std::fmt;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 /// What is wrong with a heap.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,22 +76,29 @@ impl Violation {
 }
 
 /// Stops the world and verifies the heap; if something is wrong, reports it and ends the process. Called on the collector's
-/// thread, between cycles.
-pub(crate) fn or_abort<E: Embedder>(core: &Core<E>) {
-    core.standing.enter(Stage::Verifying);
-    let world = core.registry.stop_world();
-    if let Err(violation) = verify(core, &world) {
-        violated(Some(violation.at(core)), format_args!("{violation}"));
-    }
+/// thread, between cycles. The cycle's record has the time that the world was stopped.
+pub(crate) fn or_abort<E: Embedder>(core: &Core<E>, record: &mut CycleRecord) {
+    stopped(core, record, |world| verify(core, world));
 }
 
 /// The same for the metadata alone: what an embedder cannot have got wrong, and what can be looked at without memory for it.
-pub(crate) fn metadata_or_abort<E: Embedder>(core: &Core<E>) {
+pub(crate) fn metadata_or_abort<E: Embedder>(core: &Core<E>, record: &mut CycleRecord) {
+    stopped(core, record, |_| check_blocks(core));
+}
+
+fn stopped<E: Embedder>(
+    core: &Core<E>,
+    record: &mut CycleRecord,
+    check: impl FnOnce(&StoppedWorld<'_>) -> Result<(), Violation>,
+) {
     core.standing.enter(Stage::Verifying);
-    let _world = core.registry.stop_world();
-    if let Err(violation) = check_blocks(core) {
+    let start = Instant::now();
+    let world = core.registry.stop_world();
+    if let Err(violation) = check(&world) {
         violated(Some(violation.at(core)), format_args!("{violation}"));
     }
+    drop(world);
+    record.verify_ms += ms(start.elapsed());
 }
 
 fn verify<E: Embedder>(core: &Core<E>, world: &StoppedWorld<'_>) -> Result<(), Violation> {

@@ -254,7 +254,7 @@ fn a_worker_that_is_wrong_costs_its_cycle_and_the_host_goes_on() {
                     // One failure is enough.
                     ACCUSES.store(false, SeqCst);
                     if let Some(why) = &record.failure {
-                        tell.send(why.clone()).expect("this test listens");
+                        tell.send((why.clone(), record.verify_ms)).expect("this test listens");
                     }
                 })
                 .build()
@@ -265,7 +265,8 @@ fn a_worker_that_is_wrong_costs_its_cycle_and_the_host_goes_on() {
             ACCUSES.store(true, SeqCst);
             // The cycle that fails is followed by another.
             let next = mutator.collect();
-            let why = failures.recv().expect("a cycle has failed");
+            let (why, verify_ms) = failures.recv().expect("a cycle has failed");
+            assert!(verify_ms > 0.0);
             assert!(
                 why.contains("worker found that a worker says \\u{1b}[2J what is not so (at 0x1230)"),
                 "{why}"

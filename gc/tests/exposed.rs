@@ -64,6 +64,38 @@ fn a_program_that_is_executed_gets_no_descriptor() {
     assert!(ended.is_none_or(|status| status.success()));
 }
 
+/// Closes the standard three while `f` runs.
+fn with_none_of_the_standard_three<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: copies under other numbers. This process is the test's alone.
+    let kept = [0, 1, 2].map(|fd| unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 500) });
+    // SAFETY: nothing reads or writes meanwhile.
+    (0..3).for_each(|fd| _ = unsafe { libc::close(fd) });
+    let result = f();
+    for (fd, kept) in kept.into_iter().enumerate() {
+        // SAFETY: as they were before.
+        unsafe { libc::dup2(kept, fd as i32) };
+    }
+    result
+}
+
+#[test]
+fn no_descriptor_takes_the_place_of_a_standard_one() {
+    let ended = alone("no_descriptor_takes_the_place_of_a_standard_one", || {
+        let (heaps, own) = with_none_of_the_standard_three(|| {
+            let heaps = heaps();
+            for nodes in &heaps {
+                let mut m = nodes.heap.attach(StackScan::None).expect("room for a thread");
+                let _root = list(&mut m, nodes.kind, 100);
+                m.collect();
+            }
+            (heaps, ours(descriptors("self")))
+        });
+        assert!(own.len() > 20 && heaps.iter().all(|nodes| nodes.heap.stats().cycles > 0), "{own:?}");
+        assert!(own.iter().all(|(fd, _)| *fd > 2), "{own:?}");
+    });
+    assert!(ended.is_none_or(|status| status.success()));
+}
+
 #[test]
 fn memory_files_are_sealed() {
     let _heaps = heaps();

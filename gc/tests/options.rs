@@ -4,6 +4,7 @@
 mod common;
 
 use common::alone;
+use common::chapter::has_table;
 use palimpsest::options::{self, Group, OptionError};
 use palimpsest::{Error, Heap, HeapBuilder, HostFork, PlainPointers, Snapshot, StackScan, ladder};
 use std::fmt::Write as _;
@@ -150,10 +151,6 @@ fn strings_are_refused_at_once_with_what_is_there() {
     }
 }
 
-const CHAPTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/tuning.md");
-const BEGIN: &str = "<!-- begin: written by gc/tests/options.rs -->\n";
-const END: &str = "<!-- end -->\n";
-
 fn section(group: Group) -> &'static str {
     match group {
         Group::Memory => "[memory](#memory)",
@@ -179,15 +176,7 @@ fn table() -> String {
 
 #[test]
 fn the_table_in_the_docs_is_this_one() {
-    let text = std::fs::read_to_string(CHAPTER).expect("the chapter on options");
-    let begin = text.find(BEGIN).expect("the table's beginning") + BEGIN.len();
-    let end = begin + text[begin..].find(END).expect("the table's end");
-    let new = format!("{}\n{}\n{}", &text[..begin], table(), &text[end..]);
-    if std::env::var_os("PALIMPSEST_WRITE_DOCS").is_some() {
-        std::fs::write(CHAPTER, &new).expect("the chapter can be written");
-    } else {
-        assert_eq!(text, new, "write it with PALIMPSEST_WRITE_DOCS=1");
-    }
+    let text = has_table("tuning.md", "gc/tests/options.rs", &table());
     for option in options::all() {
         let anchor = section(option.group).split(['[', ']']).nth(1).expect("the name of a section");
         let heading = format!("\n## {}{}\n", anchor[..1].to_uppercase(), &anchor[1..]);

@@ -148,10 +148,10 @@ impl<E: Embedder> Collector<E> {
                 if let Failure::Finding(_) = why {
                     // A worker may be out of its mind. This ends the process if it was right.
                     let sound = if core.options.verify {
-                        verify::or_abort(&core);
+                        verify::or_abort(&core, &mut record);
                         "the heap was verified, and is sound"
                     } else {
-                        verify::metadata_or_abort(&core);
+                        verify::metadata_or_abort(&core, &mut record);
                         "the heap's metadata was looked at, and is sound"
                     };
                     record.failure = Some(format!("{why}; but {sound}"));
@@ -172,7 +172,7 @@ impl<E: Embedder> Collector<E> {
             return false;
         }
         if core.options.verify {
-            verify::or_abort(&core);
+            verify::or_abort(&core, &mut record);
         }
         if cfg!(debug_assertions) {
             core.check_guards();

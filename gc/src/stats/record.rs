@@ -91,6 +91,9 @@ pub struct CycleRecord {
     pub handed_over: u64,
     /// How long that pause was, in milliseconds.
     pub tried_ms: f64,
+    /// How long the world was stopped to verify the heap, in milliseconds: after each cycle with
+    /// [`HeapBuilder::verify`](crate::HeapBuilder::verify), and after a cycle whose worker said that something is wrong. No pause counts it.
+    pub verify_ms: f64,
     /// What listeners are told of its pauses.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) pauses: Vec<Pause>,
@@ -171,6 +174,7 @@ impl CycleRecord {
             in_pause: false,
             handed_over: 0,
             tried_ms: 0.0,
+            verify_ms: 0.0,
             pauses: Vec::new(),
             allocated_bytes: 0,
             worker_cpu_ms: 0.0,
@@ -229,6 +233,9 @@ impl fmt::Display for CycleRecord {
         }
         if self.tried_ms > 0.0 {
             write!(f, "; {} objects in a pause of {:.3} ms before", self.handed_over, self.tried_ms)?;
+        }
+        if self.verify_ms > 0.0 {
+            write!(f, "; verified in {:.3} ms", self.verify_ms)?;
         }
         if self.scope == Scope::Young {
             write!(f, "; remembered {} pages, {} objects", self.remembered_pages, self.remembered_objects)?;

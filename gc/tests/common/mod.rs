@@ -1,6 +1,7 @@
 //! What several tests need: a small language runtime around the raw interface.
 #![allow(dead_code, reason = "each test uses some of it")]
 
+pub mod chapter;
 pub mod child;
 pub mod shapes;
 

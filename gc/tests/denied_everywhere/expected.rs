@@ -135,6 +135,7 @@ pub const ROWS: &[Row] = &{
         row(Program, Call::MemfdSize, &[Errno::NOMEM, Errno::FBIG], &[Refused, NoCopy]),
         once(Program, Call::MemfdSize, &[Errno::INTR], &[]),
         row(Program, Call::MemfdSeal, &[Errno::PERM, Errno::INVAL], &[Refused, NoCopy]),
+        row(Program, Call::KeepClear, &[Errno::MFILE], &[Refused, Lower, FallsBack, FewerWorkers, NoCopy]),
         row(Program, Call::Map, &[Errno::NOMEM, Errno::AGAIN, Errno::PERM], &[Refused, OutOfMemory]),
         row(Program, Call::DontFork, &[Errno::NOMEM, Errno::INVAL, Errno::AGAIN], &[Refused, OutOfMemory]),
         row(Program, Call::DoFork, &[Errno::NOMEM, Errno::INVAL, Errno::AGAIN], &[NoCopy, FallsBack]),

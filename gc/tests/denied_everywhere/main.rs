@@ -12,6 +12,7 @@ mod expected;
 mod report;
 mod scenario;
 
+use common::chapter::has_table;
 use expected::{Outcome, ROWS, Row, table};
 use palimpsest_runtime::sys::inject::{Call, Role};
 use report::Report;
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
 
 /// The heap's own choice, and what is not reached by that.
 const RUNGS: [&str; 7] =
@@ -110,11 +112,18 @@ fn each_call_that_fails_has_the_outcome_that_is_listed() {
         share.is_none_or(|share| number % share == 0)
     });
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(String::new()));
+    let (begin, told) = (Instant::now(), AtomicUsize::new(0));
     let seen: Vec<Mutex<Seen>> = ROWS.iter().map(|_| Mutex::default()).collect();
     std::thread::scope(|s| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             s.spawn(|| {
-                while let Some(Run { rung, fault }) = todo.get(next.fetch_add(1, Relaxed)) {
+                loop {
+                    let number = next.fetch_add(1, Relaxed);
+                    let Some(Run { rung, fault }) = todo.get(number) else { break };
+                    let minutes = begin.elapsed().as_secs() as usize / 60;
+                    if all && told.fetch_max(minutes, Relaxed) < minutes {
+                        eprintln!("{number} of {} runs in {minutes} min", todo.len());
+                    }
                     let row = &ROWS[fault.row];
                     let result = report::run(NAME, rung, Some(*fault));
                     let mut seen = seen[fault.row].lock().expect("no panic");
@@ -158,19 +167,7 @@ fn every_kind_of_call_is_listed() {
     assert!(missing.is_empty(), "{missing:?}");
 }
 
-const CHAPTER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/src/faults.md");
-const BEGIN: &str = "<!-- begin: written by gc/tests/denied_everywhere -->\n";
-const END: &str = "<!-- end -->\n";
-
 #[test]
 fn the_table_in_the_docs_is_this_one() {
-    let text = std::fs::read_to_string(CHAPTER).expect("the chapter on faults");
-    let begin = text.find(BEGIN).expect("the table's beginning") + BEGIN.len();
-    let end = begin + text[begin..].find(END).expect("the table's end");
-    let new = format!("{}\n{}\n{}", &text[..begin], table(), &text[end..]);
-    if std::env::var_os("PALIMPSEST_WRITE_DOCS").is_some() {
-        std::fs::write(CHAPTER, &new).expect("the chapter can be written");
-    } else {
-        assert_eq!(text, new, "write it with PALIMPSEST_WRITE_DOCS=1");
-    }
+    has_table("faults.md", "gc/tests/denied_everywhere", &table());
 }

@@ -3,7 +3,7 @@
 
 use super::inherited::Listed;
 use super::inject::{Call, check};
-use super::{Errno, futex};
+use super::{Errno, clear, futex};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct Event {
 impl Event {
     /// A new event, not raised.
     pub fn new() -> Result<Self, Errno> {
-        let fd = unlisted()?;
+        let fd = clear::of_standard(unlisted()?)?;
         Ok(Self { _listed: Listed::event(&fd), fd })
     }
 

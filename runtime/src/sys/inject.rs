@@ -41,6 +41,8 @@ calls! {
     MemfdSize,
     /// Sealing a memory file.
     MemfdSeal,
+    /// Moving a descriptor away from the standard ones.
+    KeepClear,
     /// Mapping memory.
     Map,
     /// Keeping memory out of forks.

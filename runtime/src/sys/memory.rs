@@ -4,7 +4,7 @@
 //! punching) is done here with rustix on the ranges it owns.
 
 use super::inject::{Call, check};
-use super::{Errno, limits};
+use super::{Errno, clear, limits};
 use crate::error::Error;
 use crate::unit::{Address, Bytes, PAGE_SIZE};
 use memmap2::{MmapMut, MmapOptions};
@@ -32,7 +32,7 @@ pub fn map_private(len: Bytes) -> Result<MmapMut, Error> {
 pub fn memfd(name: &str, len: Bytes) -> Result<OwnedFd, Error> {
     limits::check_file_size(len)?;
     let make = || {
-        let fd = create(name)?;
+        let fd = clear::of_standard(create(name)?)?;
         retry_on_intr(|| {
             check(Call::MemfdSize)?;
             rustix::fs::ftruncate(&fd, len.0 as u64)

@@ -7,6 +7,7 @@
 //! Functions marked *async-signal-safe* take no lock, allocate nothing and leave `errno` alone or restored by
 //! their caller; the trap handler and the forked worker may call those and nothing else.
 
+mod clear;
 pub mod clock;
 pub mod event;
 pub mod futex;

@@ -5,9 +5,9 @@
 //! has to be registered with an asynchronous userfaultfd; [`Pagemap::written`] asks the kernel to check that
 //! (`PM_SCAN_CHECK_WPASYNC`), which otherwise would silently report nothing of the kind.
 
-use super::Errno;
 use super::inherited::{Listed, put_in_place};
 use super::inject::{Call, check};
+use super::{Errno, clear};
 use crate::unit::{Address, Bytes};
 use linux_raw_sys::general::{
     PAGE_IS_WRITTEN, PM_SCAN_CHECK_WPASYNC, PM_SCAN_WP_MATCHING, page_region, pm_scan_arg,
@@ -60,7 +60,7 @@ fn open() -> Result<OwnedFd, Errno> {
 impl Pagemap {
     /// Opens the calling process's.
     pub fn open() -> Result<Self, Errno> {
-        let fd = open()?;
+        let fd = clear::of_standard(open()?)?;
         Ok(Self { _listed: Listed::descriptor(&fd), fd })
     }
 

@@ -4,9 +4,9 @@
 //! `pthread_atfork` take locks and belong to the host. Its exit signal is none, so that the host gets no
 //! `SIGCHLD` for it and the host's own `wait` never reaps it; it is watched and reaped through its pidfd.
 
-use super::Errno;
 use super::inherited::Listed;
 use super::inject::{Call, check};
+use super::{Errno, clear, memory};
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use std::sync::atomic::AtomicU32;
@@ -71,12 +71,12 @@ pub unsafe fn fork() -> Result<Forked, Errno> {
             let pid = Pid::from_raw(pid as i32).ok_or(Errno::SRCH)?;
             if pidfd < 0 {
                 // A kernel before 5.2 takes no notice of CLONE_PIDFD.
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-                let _ = wait_for(WaitId::Pid(pid));
+                end_unwatched(pid);
                 return Err(Errno::NOSYS);
             }
             // SAFETY: the kernel stored a new descriptor, which this value owns.
-            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            let pidfd = clear::of_standard(unsafe { OwnedFd::from_raw_fd(pidfd) });
+            let pidfd = pidfd.inspect_err(|_| end_unwatched(pid))?;
             Ok(Forked::Parent(Child { pid, _listed: Listed::descriptor(&pidfd), pidfd, exit: None }))
         }
     }
@@ -239,11 +239,11 @@ pub fn become_worker(parent: Pid, nice: i32) -> bool {
 /// In a worker: closes all descriptors but the standard ones, so that it keeps no file, pipe or lock of the host's open, and has
 /// no userfaultfd of its parent's. Nothing comes of it where the kernel cannot (before 5.9) or may not. Async-signal-safe.
 pub fn close_descriptors() {
-    const FIRST: libc::c_long = 3;
+    let first = libc::c_long::from(clear::FIRST);
     let all = libc::c_long::from(u32::MAX);
     // SAFETY: nobody in this process uses one of them from here on; it leaves by `exit_now`, without destructors.
     let _ = check(Call::CloseRange)
-        .map(|()| unsafe { libc::syscall(libc::SYS_close_range, FIRST, all, 0 as libc::c_long) });
+        .map(|()| unsafe { libc::syscall(libc::SYS_close_range, first, all, 0 as libc::c_long) });
 }
 
 /// In a child: whether its parent is still there. Async-signal-safe.
@@ -300,20 +300,23 @@ impl Child {
         // A number is a child's until that has been waited for, and nobody else waits for this one.
         let look = any_exit() | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let looked = check(Call::AdoptLook).and_then(|()| rustix::process::waitid(WaitId::Pid(pid), look));
-        let opened = looked.and_then(|_| {
-            check(Call::Adopt)?;
-            rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())
-        });
-        match opened {
-            Ok(pidfd) => Ok(Self { pid, _listed: Listed::descriptor(&pidfd), pidfd, exit: None }),
-            // It was no child: its number may be somebody else's.
-            Err(Errno::CHILD) => Err(Errno::CHILD),
+        match looked {
+            Ok(_) => {}
+            // It is no child: its number may be somebody else's.
+            Err(Errno::CHILD) => return Err(Errno::CHILD),
             Err(errno) => {
-                let _ = rustix::process::kill_process(pid, Signal::KILL);
-                let _ = wait_for(WaitId::Pid(pid));
-                Err(errno)
+                // Who may not wait may still read.
+                if parent_of(pid).is_none_or(|parent| parent == own_pid()) {
+                    end_unwatched(pid);
+                }
+                return Err(errno);
             }
         }
+        let opened = check(Call::Adopt)
+            .and_then(|()| rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()))
+            .and_then(clear::of_standard);
+        let pidfd = opened.inspect_err(|_| end_unwatched(pid))?;
+        Ok(Self { pid, _listed: Listed::descriptor(&pidfd), pidfd, exit: None })
     }
 
     /// Kills the child. It is reaped by [`Child::wait`] or on drop.
@@ -366,6 +369,19 @@ impl Child {
         }
         exit
     }
+}
+
+/// Ends a child of which there is no descriptor.
+fn end_unwatched(pid: Pid) {
+    let _ = rustix::process::kill_process(pid, Signal::KILL);
+    let _ = wait_for(WaitId::Pid(pid));
+}
+
+/// Whose child a process is, where `/proc` says so.
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let status = memory::read_text(format!("/proc/{pid}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    Pid::from_raw(parent.trim().parse().ok()?)
 }
 
 /// The end of a child, also of one without an exit signal: that is waited for only when asked for with `__WALL`.

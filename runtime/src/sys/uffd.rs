@@ -5,9 +5,9 @@
 //! capability, or seccomp), either may be refused where the other is allowed, and the crate's builder gives up
 //! where the node exists and may not be opened.
 
-use super::Errno;
 use super::inherited::{Listed, put_in_place};
 use super::inject::{Call, check};
+use super::{Errno, clear};
 use crate::unit::{Address, Bytes};
 use linux_raw_sys as raw;
 use rustix::event::{EventfdFlags, eventfd};
@@ -185,7 +185,7 @@ pub fn features(door: Door) -> Result<Features, Errno> {
 impl Uffd {
     /// Opens by this door and agrees on these features.
     pub fn open(door: Door, features: Features) -> Result<Self, Errno> {
-        let fd = open(door)?;
+        let fd = clear::of_standard(open(door)?)?;
         handshake(&fd, features.0)?;
         let listed = Listed::descriptor(&fd);
         // SAFETY: the descriptor is a userfaultfd after its handshake, and ownership moves.
