@@ -73,10 +73,9 @@ impl World {
         self.model.queued.extend(queued);
         self.drop_orphans();
         for k in 0..self.weak.len() {
-            // One that is registered may be in the queue since before the reference was made: an entry has led to it meanwhile.
-            let id = self.weak[k].target.id;
-            let is_registered = self.model.registered.values().any(|since| since.id == id);
-            self.weak[k].cut |= is_dead(&self.model, id) && !is_registered;
+            // One that was in the queue before the reference was made, when an entry led to it, may still be there.
+            let weak = &mut self.weak[k];
+            weak.cut |= is_dead(&self.model, weak.target.id) && !weak.to_queued;
         }
         self.model.sweep();
         self.compare_weakly(m)

@@ -149,6 +149,12 @@ impl Model {
         self.nodes.get(&weak.id).is_some_and(|node| node.unreachable <= weak.time)
     }
 
+    /// Whether an object may be in the queue of finalizers: one that was unreachable since it was registered.
+    pub fn may_be_queued(&self, id: Id) -> bool {
+        let of_it = |since: &&Since| since.id == id;
+        self.registered.values().filter(of_it).any(|since| !self.must_lead(*since))
+    }
+
     pub fn is_reachable(&self, id: Id) -> bool {
         self.reachable.binary_search(&id).is_ok()
     }

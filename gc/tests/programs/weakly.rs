@@ -13,6 +13,8 @@ use palimpsest::{Address, Ephemeron, Mutator, WeakMap, WeakRef, WeakSlot};
 pub struct Weak {
     pub kind: WeakKind,
     pub target: Since,
+    /// Whether its target may have been in the queue of finalizers already, which goes on to keep it.
+    pub to_queued: bool,
     /// Whether it is known to be cut.
     pub cut: bool,
 }
@@ -36,14 +38,14 @@ impl World {
             Op::Weak { object } => {
                 if let Some(id) = self.model.pick(object) {
                     let kind = WeakKind::Native(WeakRef::new(m, self.model.at(id)).map_err(no_room)?);
-                    self.weak.push(Weak { kind, target: self.model.since(id), cut: false });
+                    self.weak.push(self.weak_to(id, kind));
                 }
             }
             Op::Slot { owner, object } => {
                 if let (Some(owner), Some(id)) = (self.model.pick(owner), self.model.pick(object)) {
                     let slot = WeakSlot::new(m, self.model.at(owner), self.model.at(id)).map_err(no_room)?;
                     let kind = WeakKind::Owned(slot, owner);
-                    self.weak.push(Weak { kind, target: self.model.since(id), cut: false });
+                    self.weak.push(self.weak_to(id, kind));
                 }
             }
             Op::Upgrade { weak, keep } => {
@@ -61,7 +63,9 @@ impl World {
                         WeakKind::Native(weak) => weak.set(m, at),
                         WeakKind::Owned(slot, _) => slot.set(m, at),
                     }
-                    (self.weak[k].target, self.weak[k].cut) = (self.model.since(id), false);
+                    let (target, to_queued) = (self.model.since(id), self.model.may_be_queued(id));
+                    let weak = &mut self.weak[k];
+                    (weak.target, weak.to_queued, weak.cut) = (target, to_queued, false);
                 }
             }
             Op::Unweak { weak } => {
@@ -191,6 +195,11 @@ impl World {
         nth(k, self.weak.len())
     }
 
+    /// A weak reference that is made now.
+    fn weak_to(&self, id: Id, kind: WeakKind) -> Weak {
+        Weak { kind, target: self.model.since(id), to_queued: self.model.may_be_queued(id), cut: false }
+    }
+
     /// Forgets weak references whose owners the program cannot reach: they go with them.
     pub(super) fn drop_orphans(&mut self) {
         let model = &self.model;
@@ -202,7 +211,7 @@ impl World {
 
     /// Reads a weak reference, and says what it leads to.
     pub(super) fn read_weak(&mut self, m: &mut Mutator<Language>, k: usize) -> Result<Option<Id>, String> {
-        let Weak { kind, target, cut } = &mut self.weak[k];
+        let Weak { kind, target, cut, .. } = &mut self.weak[k];
         let found = match kind {
             WeakKind::Native(weak) => weak.get(m),
             WeakKind::Owned(slot, _) => slot.get(m),
