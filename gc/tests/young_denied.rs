@@ -114,6 +114,47 @@ fn a_copy_made_after_failures_loses_nothing() {
     });
 }
 
+/// A cycle of the young that becomes a full one in its pause, since which pages were written is not known.
+#[test]
+fn a_cycle_that_becomes_a_full_one_in_its_pause_loses_nothing() {
+    passes("a_cycle_that_becomes_a_full_one_in_its_pause_loses_nothing", || {
+        const NODES: u64 = 400_000;
+        let Some(rung) = rungs().into_iter().find(|rung| rung.to_string() == "forkcow/async") else {
+            return eprintln!("skipped: no asynchronous tracking here");
+        };
+        let nodes = Nodes::new(Heap::builder(PlainPointers).limit(256 << 20).rung(rung));
+        let mut m = nodes.heap.attach(StackScan::None).unwrap();
+        let first = new_node(&mut m, nodes.kind, null_mut(), 0);
+        let _handle = nodes.heap.handle(Address::from_ptr(first));
+        // More than can be marked in the pause.
+        for number in 1..NODES {
+            let node = new_node(&mut m, nodes.kind, null_mut(), number);
+            // SAFETY: live nodes, without a safepoint since the last was made.
+            unsafe {
+                (*node).next = (*first).next;
+                (*first).next = node;
+            }
+        }
+        m.collect();
+        inject::arm(Call::Scan, 0, 1, Errno::NOMEM);
+        let record = m.collect_young();
+        assert_eq!((inject::failed(Call::Scan), record.scope), (1, Scope::Full), "{record}");
+        inject::disarm();
+        assert!(record.marked_objects >= NODES && record.untracked.is_some(), "{record}");
+        for number in 0..200_000 {
+            new_node(&mut m, nodes.kind, null_mut(), number);
+        }
+        let (mut at, mut count) = (first, 0);
+        while !at.is_null() {
+            number_of(at);
+            count += 1;
+            // SAFETY: a live node.
+            at = unsafe { (*at).next };
+        }
+        assert_eq!(count, NODES);
+    });
+}
+
 /// Roots, and pages that were written to, are part of what is to be done in the pause: where there are too many, it is given up.
 #[test]
 fn a_pause_is_not_as_long_as_what_there_is_to_look_at() {

@@ -70,9 +70,7 @@ pub(super) fn mark<E: Embedder>(
     if let Err(error) = prepared {
         return mark_without(core, paused, record, error);
     }
-    begin_marking(core, record);
-    core.traced.age();
-    fork_and_watch(core, frozen, cycle, paused, record)
+    mark_paused(core, frozen, cycle, paused, record)
 }
 
 /// The pause so far.
@@ -84,14 +82,16 @@ pub(super) struct Paused<'a> {
     pub(super) hurry: Hurry,
 }
 
-/// The same, in a world that is stopped, after marking has begun.
-fn fork_and_watch<E: Embedder>(
+/// The same, in a world that is stopped.
+pub(super) fn mark_paused<E: Embedder>(
     core: &Core<E>,
     frozen: &impl Frozen<E>,
     cycle: u64,
     paused: Paused<'_>,
     record: &mut CycleRecord,
 ) -> Marking {
+    begin_marking(core, record);
+    core.traced.age();
     record.workers_wanted = core.options.workers();
     let tables = core.regions();
     let Paused { world, start, hurry } = paused;

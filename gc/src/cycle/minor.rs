@@ -71,6 +71,13 @@ impl<E: Embedder, S: Spare<E>> Keeper<E> for InPause<S> {
         if let Err(error) = prepared.and_then(|()| self.0.remember(core)) {
             return forked::mark_without(core, Paused { world, start, hurry }, record, error);
         }
+        let paused = Paused { world, start, hurry };
+        if record.scope == Scope::Full {
+            // Which pages were written is not known, so all is to be marked: that is no work for the pause, and what a marking that
+            // was given up leaves behind is right for the young only.
+            return forked::mark_paused(core, &self.0, cycle, paused, record);
+        }
+        let Paused { world, start, hurry } = paused;
         let living = core.living();
         begin_marking(core, record);
         let (tally, in_time) = mark_in_time(core, &world, record);
