@@ -17,6 +17,7 @@ use crate::weak::WeakRefs;
 use palimpsest_runtime::crash::Presence;
 use palimpsest_runtime::host_fork::{self, Group};
 use palimpsest_runtime::ladder::{self, Ladder, Wish};
+use palimpsest_runtime::mutator::aside;
 use palimpsest_runtime::sys::lock::Mutex;
 use palimpsest_runtime::sys::process;
 use palimpsest_runtime::worker::MAX_WORKERS;
@@ -34,7 +35,8 @@ pub(crate) const BROKEN: &str =
 /// A garbage-collected heap.
 ///
 /// This is a handle: clones are the same heap. The heap goes away, with the collector's thread, when the last handle and
-/// the last mutator are dropped.
+/// the last mutator are dropped: that waits for the collector to end what it is doing, and is a safepoint of other heaps that
+/// the thread runs in.
 pub struct Heap<E: Embedder>(Arc<Inner<E>>);
 
 struct Inner<E: Embedder> {
@@ -303,8 +305,8 @@ impl<E: Embedder> Drop for Inner<E> {
             // A listener may drop the last handle, on the collector's own thread.
             && collector.thread().id() != std::thread::current().id()
         {
-            // A collector that panicked has said so.
-            let _ = collector.join();
+            // A collector that panicked has said so. Another heap's must not wait for this thread meanwhile.
+            let _ = aside(|| collector.join());
         }
         if let Some(barrier) = &self.core.barrier {
             barrier.clone().retire();

@@ -26,7 +26,8 @@ pub enum HostFork {
     ///
     /// With such a heap in the process, `fork` is a safepoint of every heap that the calling thread is attached to. Attached
     /// threads that neither poll nor block for two seconds, or that wait for a lock which the caller of `fork` holds (one of
-    /// the C library's before glibc 2.36, for one), leave the child without a copy.
+    /// the C library's before glibc 2.36, for one), leave the child without a copy; so does a caller of `fork` that is itself pinned in the
+    /// heap ([`Mutator::step_in_pinned`](crate::Mutator::step_in_pinned)), at once.
     ///
     /// Of the attached threads the child has the one that forked. Root ranges that others registered are still roots there, so
     /// they must not lie on those threads' stacks, which are gone.
@@ -37,8 +38,8 @@ pub enum HostFork {
 }
 
 impl<E: Embedder> Copied for Core<E> {
-    fn rest(&self) -> bool {
-        self.is_ours() && self.mailbox.rest()
+    fn rest(&self, patience: Duration) -> bool {
+        self.is_ours() && self.mailbox.rest(|| self.registry.stopping_for() >= patience)
     }
 
     fn stop(&self, limit: Duration) -> bool {

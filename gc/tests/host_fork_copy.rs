@@ -12,6 +12,7 @@ use palimpsest_runtime::sys::Errno;
 use palimpsest_runtime::sys::inject::{self, Call};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 const LIST: u64 = 5_000;
 
@@ -296,7 +297,7 @@ fn forks_in_the_middle_of_it_all() {
                 .collect();
             let start = std::time::Instant::now();
             while start.elapsed().as_secs_f64() < 1.5 && !writers.iter().any(|w| w.is_finished()) {
-                std::thread::sleep(std::time::Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(20));
             }
             done.store(true, Relaxed);
         });
@@ -457,10 +458,38 @@ fn a_thread_that_waits_for_the_forking_one_costs_the_copy() {
         while !ready.load(Relaxed) {
             std::thread::yield_now();
         }
-        let ((), end, said) = in_child((), |()| i32::from(nodes.heap.attach(StackScan::None).is_ok()));
-        assert_eq!((end.code(), said.as_str()), (Some(0), ""));
+        // The second time a cycle is in flight, which waits for the same thread.
+        for _ in 0..2 {
+            let ((), end, said) = in_child((), |()| i32::from(nodes.heap.attach(StackScan::None).is_ok()));
+            assert_eq!((end.code(), said.as_str()), (Some(0), ""));
+            s.spawn(|| nodes.heap.attach(StackScan::None).unwrap().collect());
+            std::thread::sleep(Duration::from_millis(100));
+        }
         drop(held);
     });
+    let ((), end, _) = in_child((), |()| i32::from(nodes.heap.attach(StackScan::None).is_ok()));
+    assert_eq!(end.code(), Some(1), "the next child has one");
+}
+
+/// A thread that does not stop for a heap, since it is pinned there, forks at once, and its child has no copy.
+#[test]
+fn a_pinned_thread_forks_without_a_copy() {
+    if !alone("a_pinned_thread_forks_without_a_copy") {
+        return;
+    }
+    let nodes = Nodes::new(builder());
+    let mut m = nodes.heap.attach(StackScan::None).unwrap();
+    m.step_out();
+    m.step_in_pinned();
+    std::thread::scope(|s| {
+        // A cycle that is due waits for this thread.
+        s.spawn(|| nodes.heap.attach(StackScan::None).unwrap().collect());
+        std::thread::sleep(Duration::from_millis(100));
+        let ((), end, said) = in_child((), |()| i32::from(nodes.heap.attach(StackScan::None).is_ok()));
+        assert_eq!((end.code(), said.as_str()), (Some(0), ""));
+        m.step_out();
+    });
+    drop(m);
     let ((), end, _) = in_child((), |()| i32::from(nodes.heap.attach(StackScan::None).is_ok()));
     assert_eq!(end.code(), Some(1), "the next child has one");
 }

@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{Nodes, new_node, number_of, rungs};
+use common::{AtEnd, Nodes, new_node, number_of, rungs};
 use palimpsest::{Address, Heap, HeapBuilder, Kind, PlainPointers, Snapshot, StackScan};
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 fn heap() -> HeapBuilder<PlainPointers> {
@@ -20,7 +21,7 @@ fn come_and_go(nodes: &Nodes, seed: u64, shared: Address, until: impl Fn() -> bo
         }
         let stack = if (seed + round).is_multiple_of(2) { StackScan::Conservative } else { StackScan::None };
         let mut m = nodes.heap.attach(stack).unwrap();
-        let mut list = std::ptr::null_mut();
+        let mut list = null_mut();
         let root = nodes.heap.handle(Address::new(0));
         for number in 0..400 {
             list = new_node(&mut m, nodes.kind, list, number);
@@ -71,7 +72,7 @@ fn a_thread_that_ends_without_detaching_holds_up_nobody() {
             std::thread::scope(|s| {
                 s.spawn(|| {
                     let mut m = nodes.heap.attach(stack).unwrap();
-                    let mut list = std::ptr::null_mut();
+                    let mut list = null_mut();
                     for number in 0..10_000 {
                         list = new_node(&mut m, nodes.kind, list, number);
                         m.alloc(Kind::LEAF, 100).unwrap();
@@ -106,7 +107,7 @@ fn a_thread_that_panics_is_detached() {
             let thread = s.spawn(|| {
                 let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
                 for number in 0..10_000 {
-                    new_node(&mut m, nodes.kind, std::ptr::null_mut(), number);
+                    new_node(&mut m, nodes.kind, null_mut(), number);
                 }
                 let fail = || std::panic::resume_unwind(Box::new("on purpose"));
                 if blocks { m.blocking(fail) } else { fail() }
@@ -186,4 +187,68 @@ fn threads_that_fault_and_threads_that_leave_do_not_meet() {
         assert_eq!(stats.failures, 0, "{stats}");
         drop(root);
     }
+}
+
+/// A thread in a blocking region of one heap uses another, whose cycles wait for its safepoints.
+#[test]
+fn a_heap_can_be_used_in_a_blocking_region_of_another() {
+    let [used, other] = [0, 1].map(|_| Nodes::new(heap()));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            let mut m = used.heap.attach(StackScan::None).unwrap();
+            while !done.load(SeqCst) {
+                m.collect();
+            }
+        });
+        let _end = AtEnd(&done);
+        let mut m = used.heap.attach(StackScan::None).unwrap();
+        let mut blocked = other.heap.attach(StackScan::None).unwrap();
+        let root = used.heap.handle(Address::from_ptr(new_node(&mut m, used.kind, null_mut(), 0)));
+        blocked.blocking(|| {
+            for number in (0..).take_while(|_| used.heap.stats().cycles < 20) {
+                let node = new_node(&mut m, used.kind, null_mut(), number);
+                root.set(Address::from_ptr(node));
+                m.poll();
+                assert_eq!(number_of(node), number);
+                assert!(used.heap.is_object(root.get()));
+            }
+        });
+    });
+}
+
+/// The last handle of a heap is dropped by a thread that runs in another, whose cycles do not wait for that.
+#[test]
+fn heaps_go_away_while_their_thread_is_wanted_elsewhere() {
+    let stays = Nodes::new(heap());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        let collecting = s.spawn(|| {
+            let mut m = stays.heap.attach(StackScan::None).unwrap();
+            while !done.load(SeqCst) {
+                m.collect();
+            }
+        });
+        let _end = AtEnd(&done);
+        let mut m = stays.heap.attach(StackScan::None).unwrap();
+        for _ in 0..20 {
+            // Its listener waits for a cycle of the heap that stays: for a safepoint of this thread.
+            let (stays, waits) = (stays.heap.clone(), Arc::new(AtomicBool::new(false)));
+            let listening = waits.clone();
+            let goes = Nodes::new(heap().cycle_every(1 << 16).on_cycle(move |_| {
+                listening.store(true, SeqCst);
+                stays.attach(StackScan::None).unwrap().collect();
+            }));
+            let mut own = goes.heap.attach(StackScan::None).unwrap();
+            while !waits.load(SeqCst) {
+                new_node(&mut own, goes.kind, null_mut(), 1);
+                m.poll();
+            }
+            drop(own);
+            drop(goes);
+        }
+        drop(m);
+        done.store(true, SeqCst);
+        collecting.join().unwrap();
+    });
 }

@@ -5,6 +5,9 @@ use palimpsest_runtime::crash::{Canary, violated};
 use palimpsest_runtime::sys::lock::{Condvar, HoldAcrossFork, Mutex};
 use std::time::{Duration, Instant};
 
+/// How often a thread that waits for the collector to rest looks whether that can be.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
 /// Requests and how far the collector is.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
@@ -195,17 +198,21 @@ impl Mailbox {
     }
 
     /// Before a fork whose child gets a copy: waits until the collector rests, and has it rest until [`Mailbox::go_on`].
-    /// Threads go on asking for cycles. `false`: the heap is going away, and nothing rests.
-    pub(crate) fn rest(&self) -> bool {
+    /// Threads go on asking for cycles. `false`: the heap is going away, or the collector does not come to rest; it goes on.
+    pub(crate) fn rest(&self, is_hopeless: impl Fn() -> bool) -> bool {
         let mut state = self.state.lock();
         state.forks += 1;
-        while !state.idle && !state.shutdown {
-            self.to_threads.wait(&mut state);
+        let mut rests = true;
+        while rests && !state.idle && !state.shutdown {
+            self.to_threads.wait_for(&mut state, Some(LOOK_AGAIN));
+            rests = state.idle || !is_hopeless();
         }
-        if state.shutdown {
+        rests &= !state.shutdown;
+        if !rests {
             state.forks -= 1;
+            self.to_collector.notify_all();
         }
-        !state.shutdown
+        rests
     }
 
     /// Lets the collector go on.

@@ -237,7 +237,8 @@ impl<E: Embedder> Mutator<E> {
         Some(unsafe { NonNull::new_unchecked(std::ptr::with_exposed_provenance_mut(at)) })
     }
 
-    /// A safepoint: a load and a branch when nothing is to do.
+    /// A safepoint: a load and a branch when nothing is to do. A thread that waits here is stopped for all heaps that it runs in, so this
+    /// is a safepoint of those too, as is every other call that may wait.
     #[inline(always)]
     pub fn poll(&mut self) {
         if self.core().registry.stop_wanted() {
@@ -248,6 +249,12 @@ impl<E: Embedder> Mutator<E> {
     /// Runs `f`, which does not touch the heap, without the collector having to wait for it: for system calls, native code
     /// and locks. A safepoint before and after. References that only `f` holds, in what it captures or returns, are no roots
     /// meanwhile.
+    ///
+    /// In other heaps that it is attached to the thread goes on running: `f` may use those, and holds up their cycles unless it comes to a
+    /// safepoint of theirs. The end of this is one.
+    ///
+    /// # Panics
+    /// In a thread that is pinned ([`Mutator::step_in_pinned`]) or has stepped out.
     pub fn blocking<R>(&mut self, f: impl FnOnce() -> R) -> R {
         self.must_be_able_to_wait("Mutator::blocking");
         self.close_runs();
@@ -290,7 +297,10 @@ impl<E: Embedder> Mutator<E> {
     }
 
     /// Makes a full cycle that begins after this call, waits until it has ended, and returns its record. A cycle that fails is
-    /// followed by another.
+    /// followed by another. A safepoint, also of other heaps that the thread runs in.
+    ///
+    /// # Panics
+    /// In a thread that is pinned ([`Mutator::step_in_pinned`]) or has stepped out.
     pub fn collect(&mut self) -> CycleRecord {
         self.heap.look_around("Mutator::collect");
         self.cycle(Wanted::Full, Reason::Explicit, Ledger::last_full)
@@ -298,6 +308,9 @@ impl<E: Embedder> Mutator<E> {
 
     /// The same for a cycle of the young, or for a full one where there can be none: where the heap does not remember what is
     /// written, before the first full cycle, and after one that failed.
+    ///
+    /// # Panics
+    /// As [`Mutator::collect`].
     pub fn collect_young(&mut self) -> CycleRecord {
         self.heap.look_around("Mutator::collect_young");
         self.cycle(Wanted::Young, Reason::Explicit, Ledger::last_complete)
@@ -332,12 +345,19 @@ impl<E: Embedder> Mutator<E> {
     }
 
     pub(crate) fn wait(&mut self, ticket: Ticket) {
-        self.core().registry.blocking(&self.state, || self.core().mailbox.wait(ticket));
+        self.core().registry.waiting(&self.state, || self.core().mailbox.wait(ticket));
+    }
+
+    /// Runs `f`, which waits for something of the collector's, without a cycle of this heap, or of another that the thread runs in,
+    /// having to wait for it.
+    pub(crate) fn waiting<R>(&mut self, operation: &str, f: impl FnOnce() -> R) -> R {
+        self.must_be_able_to_wait(operation);
+        self.core().registry.waiting(&self.state, f)
     }
 
     /// Waits until the work after a cycle is over, so that all it has freed can be had.
     pub(crate) fn wait_for_rest(&mut self, ticket: Ticket) {
-        self.core().registry.blocking(&self.state, || self.core().mailbox.wait_for_rest(ticket));
+        self.core().registry.waiting(&self.state, || self.core().mailbox.wait_for_rest(ticket));
     }
 
     /// Notes that this thread has taken memory from a space.

@@ -49,7 +49,7 @@ impl<E: Embedder> Mutator<E> {
     }
 
     /// As [`Mutator::blocking`], without a closure: from here to [`Mutator::step_in`] the thread does not touch the heap, and the
-    /// collector does not wait for it. Other heaps that the thread is attached to are none the wiser.
+    /// collector does not wait for it. In other heaps that the thread is attached to it goes on running.
     ///
     /// # Panics
     /// If the thread's stack is scanned: what is on it could not be told meanwhile. In a thread that has stepped out. So does, in

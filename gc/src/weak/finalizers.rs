@@ -385,12 +385,15 @@ impl<E: Embedder> Mutator<E> {
 
     /// Waits until something is to be finalized, or `timeout` has passed. Whether something is; another thread may be faster to
     /// take it. For a thread that does nothing else: the collector does not wait for it meanwhile. A safepoint.
+    ///
+    /// # Panics
+    /// As [`Mutator::collect`].
     pub fn wait_finalizable(&mut self, timeout: Option<Duration>) -> bool {
         self.heap().core().must_be_ours("Mutator::wait_finalizable");
         let core = self.heap().core().clone();
         // A time that the clock does not reach is none.
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        self.blocking(|| {
+        self.waiting("Mutator::wait_finalizable", || {
             let mut roots = core.roots.lock();
             while roots.finalizers.queue.is_empty() {
                 let left = until.map(|until| until.saturating_duration_since(Instant::now()));

@@ -29,7 +29,7 @@ mod message;
 
 use crate::barrier::around_fork;
 use crate::error::Error;
-use crate::mutator::{Return, attachments_are_known, hold_for_fork};
+use crate::mutator::{Return, attachments_are_known, hold_for_fork, is_pinned};
 use crate::sys::inject::{self, Role};
 use crate::sys::lock::{HoldAcrossFork, Mutex, RawFutex};
 use crate::sys::signal::{self, Fault};
@@ -70,6 +70,9 @@ const LIMIT_WHILE_HOLDING: Duration = Duration::from_millis(5);
 
 /// How often the worlds are tried: two seconds, for one that does not stop.
 const ATTEMPTS: u32 = 40;
+
+/// For how long a cycle in flight may wait for one that does not stop.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 thread_local! {
     /// Whether this is a collector's thread. One that forks (in a listener) waits for nobody: others wait for it to rest.
@@ -144,7 +147,8 @@ fn hold_all() {
     // SAFETY: held.
     let forking = unsafe { FORKING.held() };
     let all: Vec<_> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
-    let (resting, gone): (Vec<_>, Vec<_>) = all.into_iter().partition(|heap| heap.rest());
+    let (resting, gone): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|heap| !is_pinned(heap.registry()) && heap.rest(PATIENCE));
     forking.refused = gone;
     let stopped = (0..ATTEMPTS).any(|_| {
         let limits = std::iter::once(LIMIT).chain(std::iter::repeat(LIMIT_WHILE_HOLDING));

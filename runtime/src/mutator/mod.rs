@@ -12,6 +12,15 @@
 //!
 //! A `Pinned` thread runs, and nothing that it does is a safepoint: not in this heap, nor in another one that it waits for.
 //!
+//! # Several heaps
+//!
+//! A thread may run in several heaps at once. Whenever it waits for one of them (in a stopped world, for a cycle, to attach) it is
+//! stopped for all others too, except where it is pinned: two threads that waited for two heaps, each running as the other heap sees
+//! it, would wait for ever. So whatever may wait is a safepoint of all heaps that the thread runs in. What the embedder does in a blocking
+//! region is another matter: there the thread is outside of one heap and runs in the others, which it may use.
+//!
+//! Two threads that are pinned in a heap each and wait for the other's do wait for ever, as with locks that are taken in two orders.
+//!
 //! To stop the world the collector raises the stop word and waits until no thread is `Running` or `Pinned`. A thread that parks or
 //! blocks has written its registers to its stack and noted where its stack ends, so that a scan sees every
 //! reference it holds. A thread that leaves a blocking region while the world is stopped waits until it goes on.
@@ -33,6 +42,8 @@ const RUNNING: u32 = 0;
 const PARKED: u32 = 1;
 const BLOCKED: u32 = 2;
 const PINNED: u32 = 3;
+/// Detached, and still on the list: whoever takes that next removes it.
+const GONE: u32 = 4;
 
 /// Whether the world has to wait for a thread in this state.
 const fn runs(state: u32) -> bool {
@@ -76,6 +87,11 @@ impl MutatorState {
         }
     }
 
+    /// Whether the thread has detached.
+    fn is_gone(&self) -> bool {
+        self.state.load(SeqCst) == GONE
+    }
+
     /// Whether the thread's stack is scanned.
     pub fn scans_stack(&self) -> bool {
         self.stack_base.is_some()
@@ -103,13 +119,35 @@ impl Registry {
         self.stopped(own, PARKED, || {});
     }
 
-    /// Runs `f`, in which the calling thread does not touch the heap, without delaying a stop of the world.
+    /// Runs `f`, in which the calling thread does not touch the heap, without delaying a stop of its world. In other heaps the
+    /// thread goes on running. Where it has to wait in the end, that is a safepoint of theirs.
     pub fn blocking<R>(&self, own: &MutatorState, f: impl FnOnce() -> R) -> R {
+        /// Comes back also when `f` unwinds.
+        struct Return<'a>(&'a Registry, &'a MutatorState);
+        impl Drop for Return<'_> {
+            fn drop(&mut self) {
+                self.0.step_in(self.1, false);
+            }
+        }
+        if self.is_lost() {
+            return f();
+        }
+        stack::with_registers_on_stack(|top| {
+            own.stack_top.store(top.as_usize(), SeqCst);
+            self.leave_running(own, BLOCKED);
+            let _return = Return(self, own);
+            f()
+        })
+    }
+
+    /// Runs `f`, which waits for something that happens in this heap, without delaying a stop of the world: neither of this one nor
+    /// of another heap that the thread runs in.
+    pub fn waiting<R>(&self, own: &MutatorState, f: impl FnOnce() -> R) -> R {
         self.stopped(own, BLOCKED, f)
     }
 
     /// From here to [`Registry::step_in`] the calling thread does not touch the heap and does not delay a stop of the world. Its
-    /// stack is not scanned meanwhile. Other heaps that it is attached to are none the wiser.
+    /// stack is not scanned meanwhile. In other heaps that it is attached to it goes on running.
     pub fn step_out(&self, own: &MutatorState) {
         if !self.is_lost() {
             own.stack_top.store(0, SeqCst);
@@ -134,31 +172,14 @@ impl Registry {
         }
     }
 
-    /// Runs `f` with the calling thread stopped, as far as this heap and all others that it runs in are concerned: two threads
-    /// that waited for two heaps, each running as the other heap sees it, would wait for ever. In heaps that it is pinned in it
-    /// goes on running, and where it is blocked already it stays so.
+    /// Runs `f` with the calling thread stopped, as far as this heap and all others that it runs in are concerned. In heaps that it
+    /// is pinned in it goes on running, and where it is blocked already it stays so.
     fn stopped<R>(&self, own: &MutatorState, state: u32, f: impl FnOnce() -> R) -> R {
-        /// Comes back also when `f` unwinds.
-        struct Return(Attachments);
-        impl Drop for Return {
-            fn drop(&mut self) {
-                return_to_running(&self.0);
-            }
-        }
         if self.is_lost() {
             return f();
         }
-        stack::with_registers_on_stack(|top| {
-            let mut all = Attachment::all_with(Attachment { registry: self, state: own });
-            all.retain(|attachment| attachment.get().1.state.load(SeqCst) == RUNNING);
-            for attachment in all.iter() {
-                let (registry, attached) = attachment.get();
-                attached.stack_top.store(top.as_usize(), SeqCst);
-                registry.leave_running(attached, if std::ptr::eq(registry, self) { state } else { BLOCKED });
-            }
-            let _return = Return(all);
-            f()
-        })
+        let all = Attachment::all_with(Attachment { registry: self, state: own });
+        stopped_in(all, |registry| if std::ptr::eq(registry, self) { state } else { BLOCKED }, f)
     }
 
     fn leave_running(&self, own: &MutatorState, state: u32) {
@@ -200,6 +221,32 @@ impl Registry {
     }
 }
 
+/// Runs `f`, which waits for another thread, with the calling thread stopped in all heaps that it runs in. It is a safepoint of theirs.
+pub fn aside<R>(f: impl FnOnce() -> R) -> R {
+    stopped_in(Attachment::all(), |_| BLOCKED, f)
+}
+
+/// Runs `f` with the calling thread in another state for those heaps that it runs in.
+fn stopped_in<R>(mut all: Attachments, state_in: impl Fn(&Registry) -> u32, f: impl FnOnce() -> R) -> R {
+    /// Comes back also when `f` unwinds.
+    struct Return(Attachments);
+    impl Drop for Return {
+        fn drop(&mut self) {
+            return_to_running(&self.0);
+        }
+    }
+    stack::with_registers_on_stack(|top| {
+        all.retain(Attachment::runs);
+        for attachment in all.iter() {
+            let (registry, attached) = attachment.get();
+            attached.stack_top.store(top.as_usize(), SeqCst);
+            registry.leave_running(attached, state_in(registry));
+        }
+        let _return = Return(all);
+        f()
+    })
+}
+
 /// Makes the calling thread run again, for all heaps at once: it never waits for one while another sees it running.
 fn return_to_running(all: &[Attachment]) {
     loop {
@@ -231,7 +278,7 @@ fn return_to_running(all: &[Attachment]) {
 pub(crate) fn hold_for_fork(hold: impl FnOnce(), is_held: impl Fn(&Registry) -> bool) -> Return {
     let all = ATTACHED.with(|list| list.borrow().clone());
     // A thread that forks in a blocking region stays blocked.
-    let running: Vec<_> = all.into_iter().filter(|own| own.get().1.state.load(SeqCst) == RUNNING).collect();
+    let running: Vec<_> = all.into_iter().filter(Attachment::runs).collect();
     stack::with_registers_on_stack(|top| {
         for attachment in &running {
             let (registry, attached) = attachment.get();
@@ -242,6 +289,13 @@ pub(crate) fn hold_for_fork(hold: impl FnOnce(), is_held: impl Fn(&Registry) -> 
         let (held, others): (Vec<_>, Vec<_>) = running.into_iter().partition(|own| is_held(own.get().0));
         Return { held, others }
     })
+}
+
+/// Whether the calling thread is pinned in this heap, and so does not stop for it.
+pub(crate) fn is_pinned(registry: &Registry) -> bool {
+    let pinned =
+        |own: &Attachment| std::ptr::eq(own.registry, registry) && own.get().1.state.load(SeqCst) == PINNED;
+    Attachment::all().iter().any(pinned)
 }
 
 /// Whether the calling thread's attachments can be told: not where it is ending.
@@ -303,23 +357,20 @@ impl Attachment {
         ATTACHED.try_with(find).ok().flatten().unwrap_or(std::ptr::null())
     }
 
+    /// Whether the thread runs in this heap and may be stopped.
+    fn runs(&self) -> bool {
+        self.get().1.state.load(SeqCst) == RUNNING
+    }
+
+    /// All of the calling thread's, if it is not ending.
+    fn all() -> Attachments {
+        ATTACHED.try_with(|list| Attachments::of(&list.borrow())).unwrap_or(Attachments::NONE)
+    }
+
     /// All of the calling thread's; `own` among them also where the thread is ending and has no list any more.
     fn all_with(own: Self) -> Attachments {
-        let copy = |list: &RefCell<Vec<Self>>| {
-            let list = list.borrow();
-            if !list.contains(&own) {
-                return None;
-            }
-            let mut few = [own; FEW];
-            Some(match few.get_mut(..list.len()) {
-                Some(places) => {
-                    places.copy_from_slice(&list);
-                    Attachments::Few(few, list.len())
-                }
-                None => Attachments::Many(list.clone()),
-            })
-        };
-        ATTACHED.try_with(copy).ok().flatten().unwrap_or(Attachments::Few([own; FEW], 1))
+        let all = Self::all();
+        if all.contains(&own) { all } else { Attachments::of(&[own]) }
     }
 }
 
@@ -333,6 +384,21 @@ enum Attachments {
 }
 
 impl Attachments {
+    const NOBODY: [Attachment; FEW] =
+        [Attachment { registry: std::ptr::null(), state: std::ptr::null() }; FEW];
+    const NONE: Self = Attachments::Few(Self::NOBODY, 0);
+
+    fn of(list: &[Attachment]) -> Self {
+        let mut few = Self::NOBODY;
+        match few.get_mut(..list.len()) {
+            Some(places) => {
+                places.copy_from_slice(list);
+                Attachments::Few(few, list.len())
+            }
+            None => Attachments::Many(list.to_vec()),
+        }
+    }
+
     fn retain(&mut self, keep: impl Fn(&Attachment) -> bool) {
         match self {
             Attachments::Few(few, len) => {

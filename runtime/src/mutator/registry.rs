@@ -2,7 +2,7 @@
 
 mod testimony;
 
-use super::{ATTACHED, Attachment, BLOCKED, KEEP_PROCESSOR_NS, MutatorState, runs};
+use super::{ATTACHED, Attachment, BLOCKED, GONE, KEEP_PROCESSOR_NS, MutatorState, runs, stopped_in};
 use crate::error::Error;
 use crate::sizes::STOP_SPINS;
 use crate::sync::{
@@ -13,6 +13,7 @@ use crate::sys::lock::{HoldAcrossFork, Mutex, MutexGuard};
 use crate::sys::signal::{self, Fault};
 use crate::sys::{clock, futex, stack};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64 as Unmodelled, Ordering::Relaxed};
 use std::time::Duration;
 
 /// For how long a thread may take to stop before it is looked after.
@@ -34,6 +35,8 @@ pub struct Registry {
     pub(super) stopper: AtomicI32,
     /// The mark of the thread that has stopped the world, or is about to, and holds the list; 0: none.
     stopped_by: AtomicU64,
+    /// Since when threads are waited for, by the monotonic clock; 0: they are not. No part of the protocol, and none of its model.
+    stopping_since: Unmodelled,
     /// Processors this process may use. Looked up once: that reads files.
     processors: usize,
     home: Home,
@@ -63,6 +66,7 @@ impl Registry {
             may_spin: AtomicBool::new(false),
             stopper: AtomicI32::new(-1),
             stopped_by: AtomicU64::new(0),
+            stopping_since: Unmodelled::new(0),
             processors: available_parallelism().map_or(1, usize::from),
             home: Home::new(),
         }
@@ -76,7 +80,7 @@ impl Registry {
 
     /// Attaches the calling thread. With `scan_stack` its stack and registers are searched for references.
     ///
-    /// Waits while the world is stopped.
+    /// Waits while the world is stopped. Where it does, that is a safepoint of the heaps that the thread runs in.
     ///
     /// # Errors
     /// [`Error::SignalBlocked`] if the thread could not take the signal that the barrier needs; [`Error::AlreadyAttached`];
@@ -114,8 +118,7 @@ impl Registry {
         ATTACHED.with(|list| list.borrow_mut().try_reserve(1)).map_err(no_memory)?;
         let state = Arc::new(MutatorState::new(base));
         {
-            // The collector holds this lock from before it looks at the threads until they run again.
-            let mut threads = self.threads.lock();
+            let mut threads = self.lock_threads();
             threads.try_reserve(1).map_err(no_memory)?;
             threads.push(state.clone());
         }
@@ -123,25 +126,41 @@ impl Registry {
         Ok(state)
     }
 
-    /// Detaches the calling thread: it holds no reference any more and does not touch the heap again.
+    /// The list, for the calling thread, which is not attached. The collector holds it from before it looks at the threads until
+    /// they run again.
+    fn lock_threads(&self) -> MutexGuard<'_, Vec<Arc<MutatorState>>> {
+        loop {
+            if let Some(threads) = self.threads.try_lock() {
+                return threads;
+            }
+            let mut others = Attachment::all();
+            others.retain(Attachment::runs);
+            if others.is_empty() {
+                return self.threads.lock();
+            }
+            // Not kept: to run again in those heaps the thread may have to wait for them.
+            stopped_in(others, |_| BLOCKED, || drop(self.threads.lock()));
+        }
+    }
+
+    /// Detaches the calling thread: it holds no reference any more and does not touch the heap again. Waits for nobody.
     pub fn detach(&self, own: &Arc<MutatorState>) {
         let _ = ATTACHED
             .try_with(|list| list.borrow_mut().retain(|attached| !std::ptr::eq(attached.registry, self)));
         if self.is_lost() {
             return;
         }
-        // The collector may hold the lock and wait for us.
-        own.state.store(BLOCKED, SeqCst);
-        if self.stop.load(SeqCst) != 0 {
-            self.arrivals.fetch_add(1, SeqCst);
-            futex::wake_all(&self.arrivals);
+        own.stack_top.store(0, SeqCst);
+        self.leave_running(own, GONE);
+        // Who has the list may be the collector, and wait for this thread as far as another heap is concerned.
+        if let Some(mut threads) = self.threads.try_lock() {
+            threads.retain(|state| !state.is_gone());
         }
-        self.threads.lock().retain(|state| !Arc::ptr_eq(state, own));
     }
 
     /// How many threads are attached.
     pub fn len(&self) -> usize {
-        self.threads.lock().len()
+        self.threads.lock().iter().filter(|state| !state.is_gone()).count()
     }
 
     /// The word that a safepoint looks at: above 0, the thread is to park.
@@ -160,6 +179,13 @@ impl Registry {
         Duration::from_nanos(self.longest_wait.load(SeqCst))
     }
 
+    /// For how long somebody has been waiting for threads to stop, if that is so.
+    pub fn stopping_for(&self) -> Duration {
+        let since = self.stopping_since.load(Relaxed);
+        let waits = if since == 0 { 0 } else { clock::monotonic_ns().saturating_sub(since) };
+        Duration::from_nanos(waits)
+    }
+
     /// Stops the world: returns when no attached thread runs. The caller is not attached, or blocking.
     pub fn stop_world(&self) -> StoppedWorld<'_> {
         // A thread that does not stop is waited for, for ever if need be.
@@ -169,13 +195,15 @@ impl Registry {
     /// The same, but gives up after this time, and the world goes on.
     fn try_stop_world(&self, limit: Duration) -> Option<StoppedWorld<'_>> {
         let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        let threads = self.threads.lock();
+        let mut threads = self.threads.lock();
         self.stopped_by.store(clock::thread_mark(), SeqCst);
+        threads.retain(|state| !state.is_gone());
         self.longest_wait.store(0, SeqCst);
         let may_spin = threads.len() < self.processors;
         self.may_spin.store(may_spin, SeqCst);
         self.stopper.store(clock::processor(), SeqCst);
         let start = clock::monotonic_ns();
+        self.stopping_since.store(start, Relaxed);
         if !mutation!("handshake: threads are looked at before the stop is raised") {
             self.stop.store(1, SeqCst);
         }
@@ -189,6 +217,7 @@ impl Registry {
                 }
                 let waited = clock::monotonic_ns() - start;
                 if waited >= limit_ns {
+                    self.stopping_since.store(0, Relaxed);
                     return None;
                 }
                 if spins < STOP_SPINS || (may_spin && clock::monotonic_ns() - start < KEEP_PROCESSOR_NS) {
@@ -210,6 +239,7 @@ impl Registry {
         if mutation!("handshake: threads are looked at before the stop is raised") {
             self.stop.store(1, SeqCst);
         }
+        self.stopping_since.store(0, Relaxed);
         Some(world)
     }
 }
@@ -230,6 +260,7 @@ impl Registry {
     /// # Safety
     /// The calling thread has called [`Registry::hold_world`].
     pub unsafe fn let_world_go(&self) {
+        self.stopped_by.store(0, SeqCst);
         self.stop.store(0, SeqCst);
         futex::wake_all(&self.stop);
         // SAFETY: the lock was taken by `hold_world`.
@@ -253,6 +284,8 @@ impl Registry {
         // SAFETY: not more than there are.
         unsafe { threads.set_len(usize::from(place.is_some())) };
         self.home.move_here();
+        self.stopped_by.store(0, SeqCst);
+        self.stopping_since.store(0, Relaxed);
         self.stop.store(0, SeqCst);
         // SAFETY: as above.
         unsafe { self.threads.let_go() };
@@ -352,6 +385,80 @@ mod tests {
             stoppers.into_iter().for_each(|s| s.join().unwrap());
             done.store(true, SeqCst);
         });
+    }
+
+    /// The same with threads that attach to one heap, and detach, while they run in the other.
+    #[test]
+    fn threads_that_attach_to_two_heaps_do_not_wait_for_each_other() {
+        let (heaps, done) = ([Registry::new(), Registry::new()], AtomicBool::new(false));
+        std::thread::scope(|s| {
+            for k in [0, 1] {
+                let (inside, other, done) = (&heaps[k], &heaps[1 - k], &done);
+                s.spawn(move || {
+                    // SAFETY: the registries outlive the threads, which keep the states until they detach.
+                    let attach = |heap: &Registry| unsafe { heap.attach(false, None) }.unwrap();
+                    let own = attach(inside);
+                    while !done.load(SeqCst) {
+                        let beside = attach(other);
+                        other.detach(&beside);
+                        if inside.stop_wanted() {
+                            inside.park(&own);
+                        }
+                    }
+                    inside.detach(&own);
+                });
+            }
+            let stoppers: Vec<_> =
+                heaps.iter().map(|heap| s.spawn(|| (0..500).for_each(|_| drop(heap.stop_world())))).collect();
+            stoppers.into_iter().for_each(|s| s.join().unwrap());
+            done.store(true, SeqCst);
+        });
+        assert!(heaps.iter().all(Registry::is_empty));
+    }
+
+    /// A thread that detaches waits for nobody, and is none of those who are stopped next.
+    #[test]
+    fn a_thread_detaches_from_a_stopped_world() {
+        let registry = Registry::new();
+        std::thread::scope(|s| {
+            let (outside, detach) = (std::sync::mpsc::channel(), std::sync::mpsc::channel());
+            let registry = &registry;
+            let thread = s.spawn(move || {
+                // SAFETY: as above.
+                let own = unsafe { registry.attach(false, None) }.unwrap();
+                registry.step_out(&own);
+                outside.0.send(()).unwrap();
+                detach.1.recv().unwrap();
+                registry.detach(&own);
+            });
+            outside.1.recv().unwrap();
+            let world = registry.stop_world();
+            assert_eq!(world.threads().len(), 1);
+            detach.0.send(()).unwrap();
+            thread.join().unwrap();
+            drop(world);
+            assert!(registry.is_empty());
+            assert_eq!(registry.stop_world().threads().len(), 0);
+        });
+    }
+
+    /// A thread in a blocking region of one heap runs in the other.
+    #[test]
+    fn a_blocking_region_is_of_one_heap() {
+        let heaps = [Registry::new(), Registry::new()];
+        // SAFETY: as above.
+        let own = [0, 1].map(|k| unsafe { heaps[k].attach(false, None) }.unwrap());
+        let blocked = heaps[0].blocking(&own[0], || {
+            assert!(heaps[1].try_stop_world(Duration::from_millis(5)).is_none());
+            heaps[0].try_stop_world(Duration::MAX).is_some()
+        });
+        assert!(blocked);
+        let waits = heaps[0]
+            .waiting(&own[0], || heaps.iter().all(|heap| heap.try_stop_world(Duration::MAX).is_some()));
+        assert!(waits);
+        for (heap, own) in heaps.iter().zip(&own) {
+            heap.detach(own);
+        }
     }
 
     /// The same with threads that are outside of one heap as a rule, and step in while they run in the other.

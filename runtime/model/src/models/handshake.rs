@@ -20,7 +20,7 @@ pub const HANDSHAKE: Model = Model {
     run: handshake,
 };
 
-/// A thread comes back from a blocking region while the world is stopped: it is waited for, or it waits.
+/// A thread comes back from waiting for something while the world is stopped: it is waited for, or it waits.
 pub const COMING_BACK: Model = Model {
     name: "coming back",
     preemptions: 4,
@@ -112,7 +112,7 @@ fn coming_back() {
     let own = shared.attach();
     let collecting = shared.clone();
     let collector = spawn(move || collecting.collect());
-    shared.registry.blocking(&own, || ());
+    shared.registry.waiting(&own, || ());
     shared.run(0);
     shared.registry.detach(&own);
     collector.join();
