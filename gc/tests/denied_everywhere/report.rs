@@ -6,6 +6,7 @@ use palimpsest_runtime::sys::inject::{Call, Role};
 use std::collections::HashMap;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// What a process is told by.
 const VARIABLE: &str = "PALIMPSEST_TEST_FAULT";
@@ -24,6 +25,7 @@ pub struct Report {
     pub made: HashMap<(Role, Call), u64>,
     /// How many of them failed on purpose.
     pub dealt: u64,
+    pub took: Duration,
 }
 
 /// In a process that was started by [`run`]: plays the scenario. Whether it is one.
@@ -49,6 +51,7 @@ fn read_fault(text: &str) -> Option<Fault> {
 pub fn run(test: &str, rung: &str, fault: Option<Fault>) -> Result<Report, String> {
     let fault = fault.map_or(String::new(), |f| format!("{},{},{},{}", f.row, f.errno, f.after, f.times));
     let this = std::env::current_exe().expect("this program");
+    let start = Instant::now();
     let ended = Command::new(this)
         .args(["--exact", test, "--nocapture", "--test-threads", "1"])
         .env(VARIABLE, format!("{rung};{fault}"))
@@ -57,6 +60,7 @@ pub fn run(test: &str, rung: &str, fault: Option<Fault>) -> Result<Report, Strin
         .expect("this program again");
     let (out, said) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
     let mut report = read(&out);
+    report.took = start.elapsed();
     let done = out.lines().any(|line| line == "REPORT done");
     if done && ended.status.success() {
         return Ok(report);

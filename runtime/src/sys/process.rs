@@ -344,30 +344,27 @@ impl Child {
         self.exit.is_some() || matches!(ended, Ok(Some(_)) | Err(Errno::CHILD))
     }
 
-    /// Waits for the child to end and reaps it.
+    /// Waits for the child to end and reaps it; if that is denied, still waits until it has ended, for a second.
     pub fn wait(&mut self) -> ChildExit {
         if let Some(exit) = self.exit {
             return exit;
         }
-        let exit = match wait_for(WaitId::PidFd(self.pidfd.as_fd())) {
-            // A sandbox may not know how to wait for a descriptor. The number is the child's until it has been waited for.
-            Err(Errno::INVAL) => wait_for(WaitId::Pid(self.pid)),
-            result => result,
-        };
+        let exit = self.reap().or_else(|_| {
+            // Denied: still waits until it has ended. It may have been denied once only.
+            super::event::wait_readable([self.pidfd.as_fd()], Duration::from_secs(1));
+            self.reap()
+        });
         let exit = exit.unwrap_or(ChildExit::Unknown);
         self.exit = Some(exit);
         exit
     }
-}
 
-impl Child {
-    /// Waits for the child to end and reaps it, as [`Child::wait`]; if that is denied, still waits until it has ended.
-    pub fn end(&mut self) -> ChildExit {
-        let exit = self.wait();
-        if exit == ChildExit::Unknown {
-            super::event::wait_readable([self.pidfd.as_fd()], Duration::from_secs(1));
+    fn reap(&self) -> Result<ChildExit, Errno> {
+        match wait_for(WaitId::PidFd(self.pidfd.as_fd())) {
+            // A sandbox may not know how to wait for a descriptor. The number is the child's until it has been waited for.
+            Err(Errno::INVAL) => wait_for(WaitId::Pid(self.pid)),
+            result => result,
         }
-        exit
     }
 }
 

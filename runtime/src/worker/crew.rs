@@ -270,7 +270,7 @@ impl<'a> Siblings<'a> {
                 }
                 child.kill();
             }
-            if child.end() != ChildExit::Status(super::status::COMPLETE) {
+            if child.wait() != ChildExit::Status(super::status::COMPLETE) {
                 self.muster.lost += 1;
             }
             self.children[k] = None;
@@ -287,7 +287,7 @@ impl<'a> Siblings<'a> {
             child.kill();
         }
         for mut child in self.children.iter_mut().filter_map(Option::take) {
-            child.end();
+            child.wait();
         }
         self.muster.clone()
     }

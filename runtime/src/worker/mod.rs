@@ -360,7 +360,7 @@ impl Worker<'_> {
 
     fn end(&mut self, why: Failure) -> Result<(), Failure> {
         self.child.kill();
-        self.child.end();
+        self.child.wait();
         self.end_siblings();
         // What a worker has found is worth more than that another one ran into it and was killed.
         Err(self.record.note().map_or(why, Failure::Finding))
