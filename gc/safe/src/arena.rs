@@ -39,7 +39,8 @@ pub struct Arena<R: for<'a> Rootable<'a>> {
     // Dropped first: values are dropped while the heap has its roots.
     context: Box<Context>,
     root: Handle,
-    value: PhantomData<fn() -> R>,
+    /// Invariant: the root of a subtype may be another one.
+    value: PhantomData<fn(R) -> R>,
 }
 
 impl<R: for<'a> Rootable<'a>> Arena<R>

@@ -28,7 +28,8 @@ use std::marker::PhantomData;
 #[must_use = "a builder does nothing until `build`"]
 pub struct ArenaBuilder<R: for<'a> Rootable<'a>> {
     heap: HeapBuilder<Types>,
-    root: PhantomData<fn() -> R>,
+    /// Invariant: the root of a subtype may be another one.
+    root: PhantomData<fn(R) -> R>,
 }
 
 impl<R: for<'a> Rootable<'a>> ArenaBuilder<R>

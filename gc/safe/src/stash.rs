@@ -28,7 +28,8 @@ use std::ptr::NonNull;
 pub struct Stashed<R: for<'a> Rootable<'a>> {
     handle: Handle,
     arena: u64,
-    value: PhantomData<fn() -> R>,
+    /// Invariant: the root of a subtype may be another one.
+    value: PhantomData<fn(R) -> R>,
 }
 
 impl<'gc> Mutation<'gc> {
