@@ -226,6 +226,22 @@ impl<E: Embedder> Heap<E> {
         core.barrier.as_ref().map_or(0, |barrier| barrier.counts().trapped)
     }
 
+    /// Whether this process has the heap: not a child that was forked of the one that made it and got no copy, by
+    /// [`HostFork::NoHeap`] or since the copy was refused. Such a child may drop what it has of the heap, and is ended if it does
+    /// anything else with it. For destructors that would touch objects. Any thread may ask; it takes a system call.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use palimpsest::{Heap, PlainPointers};
+    /// let heap = Heap::builder(PlainPointers).limit(16 << 20).build()?;
+    /// assert!(heap.is_here());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_here(&self) -> bool {
+        self.core().is_ours()
+    }
+
     /// The embedder this heap was made with.
     pub fn embedder(&self) -> &E {
         &self.core().embedder

@@ -373,14 +373,17 @@ fn a_copy_that_cannot_be_made_is_missed_in_the_child_alone() {
             inject::arm(call, after, u32::MAX, Errno::NOMEM);
             let ((), end, said) = in_child((), |()| {
                 inject::disarm();
+                assert!(!nodes.heap.is_here());
                 m.collect();
                 0
             });
             inject::disarm();
+            assert!(nodes.heap.is_here());
             assert!(is_stopped_by(end, &said), "{rung}: {call:?}: {end}: {said}");
             assert!(said.contains("HostFork::Copy asks for could not be made"), "{said}");
             mark = work(&mut m, &nodes, list, mark);
             let child = |()| {
+                assert!(nodes.heap.is_here());
                 work(&mut m, &nodes, list, mark);
                 0
             };

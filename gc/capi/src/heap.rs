@@ -8,6 +8,7 @@ use crate::opaque::{ANYBODY, Shell, close, lend, opaque, open, out};
 use crate::status::{Answer, Status, entry, fail, failed, palimpsest_status};
 use palimpsest::Heap;
 use palimpsest_runtime::host_fork::Generation;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 /// A heap. Any thread may use it.
@@ -20,25 +21,29 @@ pub(crate) struct Shared {
     pub(crate) heap: Heap<Codec>,
     pub(crate) kinds: Kinds,
     pub(crate) listening: Vec<Listening>,
-    /// The process that made it; none where its children have copies, of which the library itself knows.
-    made_in: Option<Generation>,
+    /// The process that was last found to have the heap, by its number among forks: so that each asks once.
+    here: AtomicU64,
 }
 
 impl Shared {
     /// Refuses what a child that has no heap would be ended for.
     #[inline(always)]
     pub(crate) fn must_be_here(&self) -> Answer {
-        match self.made_in {
-            Some(made_in) if made_in.is_past() => Err(not_here()),
-            _ => Ok(()),
-        }
+        let process = Generation::current().number();
+        // Relaxed: it changes where a child has one thread, or by threads that all store the same.
+        if self.here.load(Relaxed) == process { Ok(()) } else { self.ask(process) }
     }
-}
 
-#[cold]
-fn not_here() -> Status {
-    let why = palimpsest_runtime::Error::NoHeapInChild;
-    fail(Status::PALIMPSEST_NO_HEAP_IN_CHILD, format_args!("{why}"))
+    /// Whether a child has a copy is known to the library itself.
+    #[cold]
+    fn ask(&self, process: u64) -> Answer {
+        if !self.heap.is_here() {
+            let why = palimpsest_runtime::Error::NoHeapInChild;
+            return Err(fail(Status::PALIMPSEST_NO_HEAP_IN_CHILD, format_args!("{why}")));
+        }
+        self.here.store(process, Relaxed);
+        Ok(())
+    }
 }
 
 /// A heap that something was made for which does not keep it.
@@ -89,9 +94,8 @@ pub unsafe extern "C" fn palimpsest_heap_new(
         let (config, place) = unsafe { (lend(config)?, out(heap, "heap")?) };
         let (builder, listening) = config.borrow().builder()?;
         let heap = builder.build().map_err(|why| failed(&why))?;
-        let has_copies = heap.options().contains("host-fork=copy");
-        let made_in = (!has_copies).then(Generation::current);
-        let shared = Shared { heap, kinds: Kinds::new(), listening, made_in };
+        let here = AtomicU64::new(Generation::current().number());
+        let shared = Shared { heap, kinds: Kinds::new(), listening, here };
         place.write(open(Arc::new(shared), ANYBODY)?.as_ptr());
         Ok(())
     })

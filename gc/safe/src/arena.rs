@@ -33,8 +33,8 @@ use std::ptr::NonNull;
 ///
 /// # Forks
 /// After a `fork` of the host the child has no heap: it may drop the arena, which drops no values there, and is ended with a
-/// message if it uses it. With `host-fork=copy` ([`palimpsest::HostFork`]) the child has an arena of its own, and both drop what they have. Fork
-/// between two calls of `mutate`.
+/// message if it uses it. With `host-fork=copy` ([`palimpsest::HostFork`]) the child has an arena of its own, and both drop what they have; where
+/// the copy was refused it is as without. Fork between two calls of `mutate`.
 pub struct Arena<R: for<'a> Rootable<'a>> {
     // Dropped first: values are dropped while the heap has its roots.
     context: Box<Context>,

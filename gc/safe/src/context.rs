@@ -77,7 +77,6 @@ pub(crate) struct Context {
     short: Cell<u8>,
     /// Among all arenas of the process.
     pub(crate) id: u64,
-    made_by: u32,
 }
 
 /// Ends what a call began, also when it unwinds.
@@ -102,7 +101,6 @@ impl Context {
             look_at: Cell::new(0),
             short: Cell::new(0),
             id: NEXT.fetch_add(1, Relaxed),
-            made_by: std::process::id(),
         }
     }
 
@@ -319,8 +317,9 @@ impl fmt::Debug for Context {
 /// The arena goes away: drops all its values, each once. A panic of one does not spare the others; the first goes on when all is done.
 impl Drop for Context {
     fn drop(&mut self) {
-        // A child that the process forked has no heap, and the values are not its own to drop; or it has a copy of both.
-        if std::process::id() != self.made_by && !self.heap().options().contains("host-fork=copy") {
+        // A child that the process forked has no heap, and the values are not its own to drop; or it has a copy of both, unless that
+        // was refused.
+        if !self.heap().is_here() {
             return;
         }
         self.with_mutator(Mutator::step_in_pinned);
