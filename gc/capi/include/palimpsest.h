@@ -242,7 +242,7 @@ typedef struct {
     // A cycle has ended; `line` says in a line what it did.
     void (*cycle_ended)(const palimpsest_cycle *cycle, const char *line, void *data);
     // An allocation found no room, after all had been tried, and is about to return NULL. On the thread that allocates, which
-    // may use its mutator, also to allocate with the reserve, but does not detach.
+    // may use its mutator, also to allocate with the reserve, but does not detach. Not told of `palimpsest_alloc_no_safepoint`.
     void (*out_of_memory)(size_t requested, size_t used, size_t limit, void *data);
 } palimpsest_events;
 
@@ -630,8 +630,9 @@ void *palimpsest_alloc_uninit(palimpsest_mutator *mutator,
                               size_t bytes);
 
 // The same without a safepoint: references that only this thread's stack holds stay good. NULL as soon as there is no room, without
-// waiting for a cycle. For code that cannot say at every allocation where its references are; it does so at a safepoint of its
-// own choice, often enough, since a cycle waits for that.
+// waiting for a cycle, and without the event `out_of_memory`, whose function could reach a safepoint. For code that cannot say at
+// every allocation where its references are; it does so at a safepoint of its own choice, often enough, since a cycle waits for
+// that.
 void *palimpsest_alloc_no_safepoint(palimpsest_mutator *mutator,
                                     palimpsest_kind kind,
                                     size_t bytes);

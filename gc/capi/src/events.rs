@@ -72,7 +72,7 @@ pub struct palimpsest_events {
     pub cycle_ended:
         Option<unsafe extern "C" fn(cycle: *const palimpsest_cycle, line: *const c_char, data: *mut c_void)>,
     /// An allocation found no room, after all had been tried, and is about to return NULL. On the thread that allocates, which
-    /// may use its mutator, also to allocate with the reserve, but does not detach.
+    /// may use its mutator, also to allocate with the reserve, but does not detach. Not told of `palimpsest_alloc_no_safepoint`.
     pub out_of_memory:
         Option<unsafe extern "C" fn(requested: usize, used: usize, limit: usize, data: *mut c_void)>,
 }

@@ -279,8 +279,9 @@ pub unsafe extern "C" fn palimpsest_alloc_uninit(
 }
 
 /// The same without a safepoint: references that only this thread's stack holds stay good. NULL as soon as there is no room, without
-/// waiting for a cycle. For code that cannot say at every allocation where its references are; it does so at a safepoint of its
-/// own choice, often enough, since a cycle waits for that.
+/// waiting for a cycle, and without the event `out_of_memory`, whose function could reach a safepoint. For code that cannot say at
+/// every allocation where its references are; it does so at a safepoint of its own choice, often enough, since a cycle waits for
+/// that.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn palimpsest_alloc_no_safepoint(
     mutator: *mut palimpsest_mutator,
@@ -293,7 +294,7 @@ pub unsafe extern "C" fn palimpsest_alloc_no_safepoint(
         let kind = attached.heap.kinds.of(kind, bytes)?;
         // SAFETY: the caller writes the object.
         let object = attached.with(|mutator| unsafe { mutator.alloc_no_safepoint(kind, bytes) });
-        object.map(|object| object.as_ptr().cast()).map_err(|error| attached.out_of_memory(&error))
+        object.map(|object| object.as_ptr().cast()).map_err(|error| status::out_of_memory(&error))
     })
 }
 
