@@ -91,27 +91,31 @@ where
     /// if seven eighths of its limit are in use, or an allocation failed in the call before.
     ///
     /// # Panics
-    /// If `f` does, or the `Drop` of a value that is dropped afterwards.
+    /// If `f` does; and when it has returned, if the `Drop` of a value does that is dropped afterwards, or was dropped before. A panic
+    /// never keeps `f` from being called.
     #[inline]
     pub fn mutate<T>(&mut self, f: impl for<'gc> FnOnce(&'gc Mutation<'gc>, &'gc Root<'gc, R>) -> T) -> T {
-        let _inside = self.context.enter();
+        let inside = self.context.enter();
         // SAFETY: the root is alive, was made for this type up to the brand, and nobody has a mutable reference to it: that takes
         // `mutate_root`, in another call.
         let result = f(self.context.branded(), unsafe { self.root().as_ref() });
-        self.context.drop_some();
+        inside.finish();
         result
     }
 
     /// The same with a mutable reference to the root, which thus needs no cells.
+    ///
+    /// # Panics
+    /// As [`Arena::mutate`].
     #[inline]
     pub fn mutate_root<T>(
         &mut self,
         f: impl for<'gc> FnOnce(&'gc Mutation<'gc>, &'gc mut Root<'gc, R>) -> T,
     ) -> T {
-        let _inside = self.context.enter();
+        let inside = self.context.enter();
         // SAFETY: as above; and there is no other reference to the root, in this call or from outside, nor a `Gc` to it.
         let result = f(self.context.branded(), unsafe { self.root().as_mut() });
-        self.context.drop_some();
+        inside.finish();
         result
     }
 

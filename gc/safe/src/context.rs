@@ -18,12 +18,15 @@
 //! # Values that are dropped
 //! Objects whose values are to be dropped are registered with the collector, which queues those that it finds unreachable. The thread
 //! takes them from the queue at the end of each call: some of them, so that a call stays short; the longer the queue is, the more.
+//! Where the heap is collected before a call they are dropped there, for their room; what one panics with then waits for the
+//! end, so that a panic never leaves open whether the call was made.
 
 use crate::gc::Brand;
 use crate::shape::Shape;
 use crate::traces::Trace;
 use crate::types::{Of, TypeInfo, Types};
 use palimpsest::{Address, CycleRecord, GRANULE, Heap, Kind, Layout, Mutator, OutOfMemory};
+use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -79,12 +82,33 @@ pub(crate) struct Context {
     pub(crate) id: u64,
 }
 
+/// What somebody panicked with.
+type Panic = Box<dyn Any + Send>;
+
 /// Ends what a call began, also when it unwinds.
-pub(crate) struct Inside<'c>(&'c Context);
+pub(crate) struct Inside<'c> {
+    context: &'c Context,
+    /// Of a value that was dropped before the call.
+    panicked: Option<Panic>,
+}
+
+impl Inside<'_> {
+    /// The end of a call that returns: drops values that nobody can reach any more, or passes on what one panicked with that was
+    /// dropped before.
+    #[inline]
+    pub(crate) fn finish(mut self) {
+        if let Some(panic) = self.panicked.take() {
+            resume_unwind(panic);
+        }
+        self.context.drop_some();
+    }
+}
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        self.0.with_mutator(Mutator::step_out);
+        self.context.with_mutator(Mutator::step_out);
+        // Where the call has panicked itself. Whoever panics with a value whose drop panics is not to be humoured.
+        std::mem::forget(self.panicked.take());
     }
 }
 
@@ -124,19 +148,24 @@ impl Context {
         call(unsafe { &mut *self.mutator.get() })
     }
 
-    /// Begins a call in which nothing is collected. Collects before, where there is little room.
+    /// Begins a call in which nothing is collected. Collects before, where there is little room. Does not panic, whatever values do
+    /// that are dropped.
     #[inline]
     pub(crate) fn enter(&self) -> Inside<'_> {
-        if self.allocated.get() >= self.look_at.get() {
-            self.look();
-        }
-        self.with_mutator(Mutator::step_in_pinned);
-        Inside(self)
+        let panicked = if self.allocated.get() >= self.look_at.get() { self.look() } else { None };
+        let mut inside = self.pin();
+        inside.panicked = panicked;
+        inside
     }
 
-    /// Looks at how full the heap is, and collects if it is nearly full.
+    fn pin(&self) -> Inside<'_> {
+        self.with_mutator(Mutator::step_in_pinned);
+        Inside { context: self, panicked: None }
+    }
+
+    /// Looks at how full the heap is, and collects if it is nearly full. What a value panicked with that was dropped.
     #[cold]
-    fn look(&self) {
+    fn look(&self) -> Option<Panic> {
         let limit = self.heap().limit().0;
         let full = limit / 8 * 7;
         let tries = self.short.get();
@@ -146,40 +175,51 @@ impl Context {
         let used = if tries > 0 { limit } else { in_use() };
         if used < full {
             self.look_at.set(((full - used) / 2).max(limit / 64));
-            return;
+            return None;
         }
-        let mut cycle = self.collect(Mutator::collect);
+        let mut panicked = None;
+        let mut collect = |collect: fn(&mut Mutator<Types>) -> CycleRecord| {
+            let cycle = self.cycle(collect);
+            let _inside = self.pin();
+            let other = self.drop_all();
+            panicked = panicked.take().or(other);
+            cycle
+        };
+        let mut cycle = collect(Mutator::collect);
         if cycle.finalizers_queued > 0 && cycle.marked_bytes as usize > limit / 4 * 3 {
             // What is dropped keeps its memory until the next cycle.
-            cycle = self.collect(Mutator::collect);
+            cycle = collect(Mutator::collect);
         }
         let marked = cycle.marked_bytes as usize;
         if marked < full && in_use() >= full {
             // The sweeping is not over that makes room of what was found dead. The next cycle begins when it is.
-            self.collect(Mutator::collect_young);
+            collect(Mutator::collect_young);
         }
         if marked < full {
             self.short.set(0);
         }
         let rest = limit.saturating_sub(marked);
         self.look_at.set(if self.short.get() > 0 { 0 } else { (rest / 2).max(limit / 256) });
+        panicked
     }
 
     /// Makes a cycle, and drops all values that are to be dropped then.
     pub(crate) fn collect(&self, collect: impl FnOnce(&mut Mutator<Types>) -> CycleRecord) -> CycleRecord {
-        self.with_mutator(Mutator::step_in);
-        let inside = Inside(self);
-        let cycle = self.with_mutator(collect);
-        drop(inside);
-        self.with_mutator(Mutator::step_in_pinned);
-        let _inside = Inside(self);
+        let cycle = self.cycle(collect);
+        let _inside = self.pin();
         self.drop_values(usize::MAX);
         cycle
     }
 
+    fn cycle(&self, collect: impl FnOnce(&mut Mutator<Types>) -> CycleRecord) -> CycleRecord {
+        self.with_mutator(Mutator::step_in);
+        let _inside = Inside { context: self, panicked: None };
+        self.with_mutator(collect)
+    }
+
     /// Drops values that nobody can reach any more, for the end of a call.
     #[inline]
-    pub(crate) fn drop_some(&self) {
+    fn drop_some(&self) {
         let waiting = self.heap().finalizable();
         if waiting > 0 {
             self.drop_values((waiting / 8).max(DROPS));
@@ -192,6 +232,21 @@ impl Context {
             // SAFETY: registered in `register`, with the token of its type.
             unsafe { Self::drop_value(object, token) };
         }
+    }
+
+    /// Drops all of them, whatever one does. What the first panicked with.
+    fn drop_all(&self) -> Option<Panic> {
+        let mut panicked = None;
+        while let Some((object, token)) = self.with_mutator(Mutator::take_finalizable) {
+            // SAFETY: as in `drop_values`.
+            let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { Self::drop_value(object, token) }));
+            match (&panicked, dropped.err()) {
+                (None, other) => panicked = other,
+                // As in `Inside`.
+                (Some(_), other) => std::mem::forget(other),
+            }
+        }
+        panicked
     }
 
     /// # Safety
@@ -324,13 +379,7 @@ impl Drop for Context {
         }
         self.with_mutator(Mutator::step_in_pinned);
         self.with_mutator(Mutator::queue_all_finalizers);
-        let mut panicked = None;
-        while let Some((object, token)) = self.with_mutator(Mutator::take_finalizable) {
-            // SAFETY: as in `drop_values`.
-            let dropped = catch_unwind(AssertUnwindSafe(|| unsafe { Self::drop_value(object, token) }));
-            panicked = panicked.or(dropped.err());
-        }
-        if let Some(panic) = panicked.filter(|_| !std::thread::panicking()) {
+        if let Some(panic) = self.drop_all().filter(|_| !std::thread::panicking()) {
             resume_unwind(panic);
         }
     }

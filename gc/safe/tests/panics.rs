@@ -2,8 +2,8 @@
 
 mod support;
 
-use palimpsest_safe::{Gc, Rootable, Static};
-use std::cell::RefCell;
+use palimpsest_safe::{Arena, Gc, Rootable, Static};
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Numbers<'gc> = RefCell<Vec<Gc<'gc, u64>>>;
@@ -53,7 +53,7 @@ impl Drop for Bomb {
 fn a_drop_that_panics_keeps_no_other_from_being_dropped() {
     let drops = support::Drops::default();
     let mut arena = support::small::<Rootable![()]>().build(|_| ()).unwrap();
-    let bombs = |arena: &mut palimpsest_safe::Arena<Rootable![()]>| {
+    let bombs = |arena: &mut Arena<Rootable![()]>| {
         arena.mutate(|mc, ()| {
             (0..5).for_each(|_| {
                 Gc::new(mc, Static(Bomb(drops.one())));
@@ -71,4 +71,42 @@ fn a_drop_that_panics_keeps_no_other_from_being_dropped() {
     // All at once: the first comes out when all is done.
     assert!(catch_unwind(AssertUnwindSafe(|| drop(arena))).is_err());
     assert_eq!(drops.count(), 10);
+}
+
+#[test]
+fn a_drop_that_panics_in_a_collection_before_a_call_does_so_after_it() {
+    let drops = support::Drops::default();
+    let mut arena = Arena::<Rootable![()]>::builder().limit(8 << 20).build(|_| ()).unwrap();
+    // Until there is no room, so that the next call begins with a collection.
+    let fill = |arena: &mut Arena<Rootable![()]>| {
+        arena.mutate(|mc, ()| {
+            (0..5).for_each(|_| {
+                Gc::new(mc, Static(Bomb(drops.one())));
+            });
+            while Gc::try_new(mc, [0u64; 512]).is_ok() {}
+        });
+    };
+    fill(&mut arena);
+    let (calls, room) = (Cell::new(0), Cell::new(false));
+    let call = |arena: &mut Arena<Rootable![()]>| {
+        catch_unwind(AssertUnwindSafe(|| {
+            arena.mutate(|mc, ()| {
+                calls.set(calls.get() + 1);
+                room.set(Gc::try_new(mc, [0u64; 512]).is_ok());
+            })
+        }))
+    };
+    let panic = call(&mut arena).expect_err("a bomb, after the call");
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&"a bomb"));
+    // Called once, in an arena that had been collected; and all were dropped.
+    assert_eq!((calls.get(), room.get(), drops.count()), (1, true, 5));
+    call(&mut arena).expect("nothing is left that panics");
+    assert_eq!((calls.get(), drops.count()), (2, 5));
+
+    // A call that panics itself: its panic is the one that comes out.
+    fill(&mut arena);
+    let panic = catch_unwind(AssertUnwindSafe(|| arena.mutate::<()>(|_, ()| panic!("the call"))));
+    assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the call"));
+    assert_eq!(drops.count(), 10);
+    call(&mut arena).expect("the other one is forgotten");
 }
