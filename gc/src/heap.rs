@@ -34,9 +34,11 @@ pub(crate) const BROKEN: &str =
 
 /// A garbage-collected heap.
 ///
-/// This is a handle: clones are the same heap. The heap goes away, with the collector's thread, when the last handle and
-/// the last mutator are dropped: that waits for the collector to end what it is doing, and is a safepoint of other heaps that
-/// the thread runs in.
+/// Clones are the same heap. It goes away, with the collector's thread and all objects, when the last clone and the last mutator are
+/// dropped, and gives its memory back to the system. That waits for the collector to end what it is doing, and is a safepoint of other
+/// heaps that the thread runs in. What else was made for it does not keep it: a [`Handle`], [`Roots`], a
+/// [`WeakRef`](crate::WeakRef), [`WeakMap`](crate::WeakMap) or [`Ephemeron`](crate::Ephemeron) may be dropped afterwards. As long as there
+/// is one, the addresses stay reserved, and read as zero, and small tables stay.
 pub struct Heap<E: Embedder>(Arc<Inner<E>>);
 
 struct Inner<E: Embedder> {
@@ -277,7 +279,10 @@ impl<E: Embedder> fmt::Debug for Heap<E> {
 impl<E: Embedder> Inner<E> {
     fn start_collector(&self) -> Result<(), Error> {
         let core = self.core.clone();
-        let collector = process::start_thread("palimpsest", move || Collector::new(core).run());
+        let collector = process::start_thread("palimpsest", move || {
+            Collector::new(core.clone()).run();
+            core.end();
+        });
         *self.collector.lock() = Some(collector.map_err(|e| Error::Thread(e.to_string()))?);
         Ok(())
     }
@@ -317,15 +322,13 @@ impl<E: Embedder> Drop for Inner<E> {
             std::mem::forget(self.collector.lock().take());
         }
         let collector = self.collector.lock().take();
-        if let Some(collector) = collector
-            // A listener may drop the last handle, on the collector's own thread.
-            && collector.thread().id() != std::thread::current().id()
-        {
+        match collector {
+            // A listener may drop the last clone, on the collector's own thread, which ends the heap when it has come to its end.
+            Some(collector) if collector.thread().id() == std::thread::current().id() => {}
             // A collector that panicked has said so. Another heap's must not wait for this thread meanwhile.
-            let _ = aside(|| collector.join());
-        }
-        if let Some(barrier) = &self.core.barrier {
-            barrier.clone().retire();
+            Some(collector) => drop(aside(|| collector.join())),
+            // It was never started.
+            None => self.core.end(),
         }
         // SAFETY: not used again. In a child without the heap it is leaked, like all that belongs to one.
         unsafe { ManuallyDrop::drop(&mut self.presence) };

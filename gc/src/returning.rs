@@ -8,11 +8,14 @@
 //! leaves the protection of its pages behind, while private memory loses it, and a word that said `Armed` would be wrong.
 //! No snapshot is active, as everywhere on this thread between two cycles. Afterwards the block is *clean*: it reads as
 //! zero. So does its part of the metadata, a page, which holds nothing but zeroes and is given back too.
+//!
+//! A heap that goes away gives everything back ([`Core::end`]), since a handle or a weak reference that somebody has forgotten to drop
+//! has its state, and would have all its memory.
 
 use crate::core::Core;
 use crate::embedder::Embedder;
 use crate::space::Space;
-use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex};
+use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, GRANULE};
 use palimpsest_runtime::barrier::Contents;
 use palimpsest_runtime::{Bytes, PageRange};
 use std::ops::Range;
@@ -52,6 +55,27 @@ impl<E: Embedder> Core<E> {
             }
         }
         false
+    }
+
+    /// The heap goes away: it has no mutator and gets none, and its collector's thread does nothing more. Takes the barrier away, and
+    /// gives the memory of all objects back, and of the tables that grow with them.
+    ///
+    /// What outlives the heap does not look at these: handles, root ranges, maps and ephemerons have their own in native memory, and
+    /// weak references in a table that stays. All that would follow one of them to its object takes a mutator. (A fork that
+    /// copies the heap this moment finds that it is going away, and drops the copy.)
+    pub(crate) fn end(&self) {
+        if let Some(barrier) = &self.barrier {
+            barrier.clone().retire();
+            barrier.release_pool();
+        }
+        let half = self.geometry.half;
+        for start in [0, half.0] {
+            // SAFETY: a whole half, without an object that anybody may look at; no page of it traps any more. If the kernel
+            // refuses, the memory is kept until the last of what was made for the heap is dropped.
+            let _ = unsafe { self.map.release(self.map.base().add(start), half) };
+        }
+        self.metadata.release(0, 2 * half.0 / GRANULE);
+        self.packets.release();
     }
 
     /// Memory that free blocks occupy. Takes the spaces' locks, which a child of the host's might find held: for the collector's

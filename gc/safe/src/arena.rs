@@ -28,8 +28,8 @@ use std::ptr::NonNull;
 /// leave the arena as usable as a panic leaves a `RefCell`: every value is whole, and what was stored is stored.
 ///
 /// # Dropping
-/// An arena that is dropped drops all values in it, each once, and then gives its memory back: first those that were found unreachable,
-/// then the others in the order in which they were made. A value that panics does not keep the others from it. An arena that is leaked (`mem::forget`) holds up nobody.
+/// An arena that is dropped drops all values in it, each once, and then gives its memory back, whatever is stashed: first those that were
+/// found unreachable, then the others in the order in which they were made. A value that panics does not keep the others from it. An arena that is leaked (`mem::forget`) holds up nobody.
 ///
 /// # Forks
 /// After a `fork` of the host the child has no heap: it may drop the arena, which drops no values there, and is ended with a

@@ -9,7 +9,8 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 /// A pointer into an arena that is kept outside of it, and keeps its value alive: for what a host program remembers of the arena between
-/// calls. It has no brand, may be stored anywhere, and is fetched back with [`Mutation::fetch`] in a later call.
+/// calls. It has no brand, may be stored anywhere, and is fetched back with [`Mutation::fetch`] in a later call. It does not keep the
+/// arena, and may be dropped after it.
 ///
 /// Stored in the arena itself (in a [`Static`](crate::Static)), it is a root like any other: what it refers to lives at least as long as
 /// the object that it is in, and if that is reachable from there, both live as long as the arena.

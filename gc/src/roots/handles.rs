@@ -59,7 +59,8 @@ impl HandleTable {
     }
 }
 
-/// A reference from native code that keeps its object alive until it is dropped.
+/// A reference from native code that keeps its object alive until it is dropped, or the heap goes away, which it does not keep: after
+/// that, its address is that of no object, and all to be done with it is to drop it.
 ///
 /// It is a root of the heap it was made for, whichever thread holds it. Reading and setting it are plain loads and
 /// stores; a thread that sets it is attached, or has otherwise made sure that the object is alive.

@@ -85,7 +85,8 @@ impl RangeTable {
     }
 }
 
-/// A registered root range. It is unregistered when this is dropped; drop it before the memory goes away.
+/// A registered root range. It is unregistered when this is dropped; drop it before the memory goes away. It does not keep the heap,
+/// which may go away before.
 #[derive(Debug)]
 pub struct Roots {
     roots: Arc<dyn AsRoots>,

@@ -52,7 +52,7 @@ impl Ephemerons {
 }
 
 /// A key and a value, of which the value is kept alive only while the key is alive otherwise: one entry of a
-/// [`WeakMap`](crate::WeakMap), in whose documentation the rest is said.
+/// [`WeakMap`](crate::WeakMap), in whose documentation the rest is said. It may be dropped after its heap has gone away.
 ///
 /// ```
 /// # use palimpsest::{Address, Ephemeron, Heap, Kind, PlainPointers, StackScan};

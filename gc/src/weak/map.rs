@@ -70,7 +70,8 @@ impl Entries {
 /// [`Embedder::decode`](crate::Embedder::decode): a reference, or anything else that the language has values for.
 ///
 /// For threads attached to its heap. Operations take a lock for a short time; they are no safepoints. The map may be dropped on
-/// any thread; its values are garbage then, unless something else refers to them.
+/// any thread; its values are garbage then, unless something else refers to them. It does not keep the heap, and may be dropped after
+/// that has gone away.
 ///
 /// A key that is queued for finalization is alive, and its entry stays: a finalizer finds what the map has for its object.
 ///

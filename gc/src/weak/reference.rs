@@ -220,7 +220,7 @@ impl<E: Embedder> Core<E> {
 /// A weak reference in native memory: it leads to an object as long as something else keeps that alive.
 ///
 /// Cheap: sixteen bytes of a table, and reading takes no lock. It may be dropped on any thread, and be used by those that are
-/// attached to its heap. It does not keep the heap's collector alive.
+/// attached to its heap. It does not keep the heap, and may be dropped after that has gone away.
 ///
 /// **Finalizers.** When an object is queued for finalization ([`Mutator::register_finalizer`]), weak references to it are cut, and
 /// those to what only such objects refer to: nothing leads there any more but the queue, until somebody takes the object
