@@ -232,12 +232,15 @@ fn heaps_go_away_while_their_thread_is_wanted_elsewhere() {
         let _end = AtEnd(&done);
         let mut m = stays.heap.attach(StackScan::None).unwrap();
         for _ in 0..20 {
-            // Its listener waits for a cycle of the heap that stays: for a safepoint of this thread.
+            // Its listener waits for cycles of the heap that stays: for safepoints of this thread.
             let (stays, waits) = (stays.heap.clone(), Arc::new(AtomicBool::new(false)));
             let listening = waits.clone();
             let goes = Nodes::new(heap().cycle_every(1 << 16).on_cycle(move |_| {
                 listening.store(true, SeqCst);
-                stays.attach(StackScan::None).unwrap().collect();
+                let cycles = stays.stats().cycles;
+                while stays.stats().cycles < cycles + 2 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }));
             let mut own = goes.heap.attach(StackScan::None).unwrap();
             while !waits.load(SeqCst) {

@@ -650,7 +650,8 @@ palimpsest_status palimpsest_collect_young(palimpsest_mutator *mutator, palimpse
 
 // Calls `function`, which touches no object, without the collector having to wait for this thread: for system calls, locks and
 // native code that runs long. A safepoint before and after. References that only the function holds are no roots meanwhile.
-// Calls with this mutator fail in it, with `PALIMPSEST_BLOCKED`.
+// Calls with this mutator fail in it, with `PALIMPSEST_BLOCKED`. In other heaps that it is attached to the thread goes on
+// running; the end of this may be a safepoint of theirs.
 palimpsest_status palimpsest_blocking(palimpsest_mutator *mutator,
                                       palimpsest_blocking_function function,
                                       void *data);
