@@ -69,7 +69,7 @@
 //!   allocates more than an eighth of the limit may run out of memory that a collection would have found; [`Gc::try_new`] makes
 //!   that an error with a value.
 //! * **Prefer objects without a destructor where there are millions.** Values that own native memory, or that have to be dropped
-//!   otherwise, are each registered with the collector, in some forty bytes, which every cycle looks at; and the memory
+//!   otherwise, are each registered with the collector, in 56 to 80 bytes, which every cycle looks at; and the memory
 //!   of such an object is free one full cycle after its value was dropped. Types that own pointers in native memory are looked at by every young
 //!   cycle too.
 //! * **Buffers that the kernel writes to** are better in a `Vec<u8>`, a `Box<[u8]>` or an object without pointers: a system call that

@@ -321,8 +321,8 @@ impl<E: Embedder> Mutator<E> {
     /// * Weak references to a queued object are cut; entries of weak tables and maps stay. See [`WeakRef`](crate::WeakRef).
     /// * When the heap goes away, nothing is finalized: see [`Mutator::queue_all_finalizers`].
     ///
-    /// 56 bytes of native memory a registration, all of which the worker scans; see [`WeakMap`](crate::WeakMap) for what
-    /// that costs in the pause.
+    /// 56 to 80 bytes of native memory a registration, with its room in the queue. The worker scans all registrations; see
+    /// [`WeakMap`](crate::WeakMap) for what their memory costs in the pause.
     ///
     /// # Errors
     /// Where there is no memory for it.
