@@ -37,7 +37,7 @@ use crate::sys::{futex, generation, inherited, process};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Once, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use crate::sys::generation::{Generation, Home};
 pub use crate::sys::inherited::Group;
@@ -65,13 +65,11 @@ static FORKING: Mutex<Forking> =
 /// How long a world may take to stop at a time.
 const LIMIT: Duration = Duration::from_millis(50);
 
-/// The same while others are held: somebody in it may be waiting for one of those.
+/// The same while others are held, where somebody in it may be waiting for one of those: at first. It doubles from attempt to attempt,
+/// up to the limit, since on a busy machine a thread may have to wait for its processor.
 const LIMIT_WHILE_HOLDING: Duration = Duration::from_millis(5);
 
-/// How often the worlds are tried: two seconds, for one that does not stop.
-const ATTEMPTS: u32 = 40;
-
-/// For how long a cycle in flight may wait for one that does not stop.
+/// For how long the worlds are tried; and for how long a cycle in flight may wait for a thread that does not stop.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 thread_local! {
@@ -150,20 +148,7 @@ fn hold_all() {
     let (resting, gone): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|heap| !is_pinned(heap.registry()) && heap.rest(PATIENCE));
     forking.refused = gone;
-    let stopped = (0..ATTEMPTS).any(|_| {
-        let limits = std::iter::once(LIMIT).chain(std::iter::repeat(LIMIT_WHILE_HOLDING));
-        let stopped = resting.iter().zip(limits).take_while(|(heap, limit)| heap.stop(*limit)).count();
-        if stopped == resting.len() {
-            return true;
-        }
-        // Somebody does not stop. Perhaps he waits for a world that is held here: all go on, for a moment.
-        for heap in &resting[..stopped] {
-            // SAFETY: stopped by this thread.
-            unsafe { heap.start() };
-        }
-        futex::nap(Duration::from_millis(1));
-        false
-    });
+    let stopped = stop_all(&resting);
     for heap in resting {
         if stopped && heap.copy() {
             forking.held.push(heap);
@@ -177,6 +162,27 @@ fn hold_all() {
         forking.refused.push(heap);
     }
     forking.is_less = !forking.refused.is_empty();
+}
+
+/// Stops the worlds of these heaps; whether that could be done. Otherwise all go on.
+fn stop_all(heaps: &[Arc<dyn Copied>]) -> bool {
+    let start = Instant::now();
+    let mut while_holding = LIMIT_WHILE_HOLDING;
+    while start.elapsed() < PATIENCE {
+        let limits = std::iter::once(LIMIT).chain(std::iter::repeat(while_holding));
+        let stopped = heaps.iter().zip(limits).take_while(|(heap, limit)| heap.stop(*limit)).count();
+        if stopped == heaps.len() {
+            return true;
+        }
+        // Somebody does not stop. Perhaps he waits for a world that is held here: all go on, for a moment.
+        for heap in &heaps[..stopped] {
+            // SAFETY: stopped by this thread.
+            unsafe { heap.start() };
+        }
+        futex::nap(Duration::from_millis(1));
+        while_holding = LIMIT.min(while_holding * 2);
+    }
+    false
 }
 
 /// In the parent, after.
