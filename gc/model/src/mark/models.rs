@@ -16,8 +16,12 @@ use std::sync::Arc;
 pub(crate) const PACKETS: Model = Model {
     name: "packets",
     preemptions: 4,
-    mistakes: &["packets: heads do not count"],
-    orders: &[("mark/packets.rs", "compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed)")],
+    mistakes: &[("packets: heads do not count", "a packet is lost or doubled")],
+    orders: &[(
+        "mark/packets.rs",
+        "compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed)",
+        "a packet is lost or doubled",
+    )],
     deaths: false,
     run: packets,
 };
@@ -27,10 +31,10 @@ pub(crate) const END: Model = Model {
     name: "end of marking",
     preemptions: 2,
     mistakes: &[
-        "team: work begins after it is taken",
-        "team: work ends before it is passed on",
-        "team: beginnings are not counted",
-        "team: the leader does not look again",
+        ("team: work begins after it is taken", "marking is over, and something is not"),
+        ("team: work ends before it is passed on", "marking is over, and something is not"),
+        ("team: beginnings are not counted", "marking is over, and something is not"),
+        ("team: the leader does not look again", "marking is over, and something is not"),
     ],
     orders: &[],
     deaths: false,
@@ -41,7 +45,7 @@ pub(crate) const END: Model = Model {
 pub(crate) const END_OF_TWO: Model = Model {
     name: "end of marking by two",
     preemptions: 3,
-    mistakes: &["team: the leader does not look again"],
+    mistakes: &[("team: the leader does not look again", "marking is over, and something is not")],
     orders: &[],
     deaths: false,
     run: end_of_two,
@@ -51,7 +55,7 @@ pub(crate) const END_OF_TWO: Model = Model {
 pub(crate) const DEATH: Model = Model {
     name: "a sibling dies",
     preemptions: 2,
-    mistakes: &["team: the dead are not taken over from"],
+    mistakes: &[("team: the dead are not taken over from", "marking is over, and something is not")],
     orders: &[],
     deaths: true,
     run: sibling_dies,

@@ -16,8 +16,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) const READS: Model = Model {
     name: "weak reads",
     preemptions: 3,
-    mistakes: &["weak: closed though something waits"],
-    orders: &[("weak/kept.rs", "fence(Release)"), ("weak/kept.rs", "fence(Acquire)")],
+    mistakes: &[("weak: closed though something waits", "said to be alive, and dead in the end")],
+    orders: &[
+        ("weak/kept.rs", "fence(Release)", "what was alive is dead"),
+        ("weak/kept.rs", "fence(Acquire)", "what was alive is dead"),
+    ],
     deaths: false,
     run: reads,
 };

@@ -11,8 +11,8 @@ use std::sync::Arc;
 pub const DIRTY: Model = Model {
     name: "dirty map",
     preemptions: 4,
-    mistakes: &["dirty: the group's flag first"],
-    orders: &[("barrier/dirty.rs", "if chunk.load(Ordering::SeqCst) == 0")],
+    mistakes: &[("dirty: the group's flag first", "a change is not found")],
+    orders: &[("barrier/dirty.rs", "if chunk.load(Ordering::SeqCst) == 0", "a change is not found")],
     deaths: false,
     run: dirty,
 };

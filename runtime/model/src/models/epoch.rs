@@ -11,8 +11,8 @@ use std::sync::Arc;
 pub const EPOCH: Model = Model {
     name: "epochs",
     preemptions: 5,
-    mistakes: &["epoch: no second look"],
-    orders: &[("barrier/epoch.rs", "|| self.side.load(SeqCst) == side")],
+    mistakes: &[("epoch: no second look", "destroyed under a handler")],
+    orders: &[("barrier/epoch.rs", "|| self.side.load(SeqCst) == side", "destroyed under a handler")],
     deaths: false,
     run: epoch,
 };

@@ -1,7 +1,7 @@
 //! Stopping the world.
 
 use super::spawn;
-use crate::explore::Model;
+use crate::explore::{Model, STUCK};
 use crate::mutator::{MutatorState, Registry};
 use crate::sync::{AtomicU32, Ordering::Relaxed};
 use std::sync::Arc;
@@ -12,8 +12,8 @@ pub const HANDSHAKE: Model = Model {
     name: "handshake",
     preemptions: 4,
     mistakes: &[
-        "handshake: nobody is woken when the world goes on",
-        "handshake: threads are looked at before the stop is raised",
+        ("handshake: nobody is woken when the world goes on", STUCK),
+        ("handshake: threads are looked at before the stop is raised", STUCK),
     ],
     orders: &[],
     deaths: false,
@@ -24,7 +24,7 @@ pub const HANDSHAKE: Model = Model {
 pub const COMING_BACK: Model = Model {
     name: "coming back",
     preemptions: 4,
-    mistakes: &["handshake: runs again without a second look"],
+    mistakes: &[("handshake: runs again without a second look", "somebody ran in a stopped world")],
     orders: &[],
     deaths: false,
     run: coming_back,
@@ -35,7 +35,7 @@ pub const COMING_BACK: Model = Model {
 pub const STAYING_OUT: Model = Model {
     name: "staying outside",
     preemptions: 8,
-    mistakes: &["handshake: the stop is looked at before the state is changed"],
+    mistakes: &[("handshake: the stop is looked at before the state is changed", STUCK)],
     orders: &[],
     deaths: false,
     run: staying_out,
@@ -45,7 +45,7 @@ pub const STAYING_OUT: Model = Model {
 pub const STEPS: Model = Model {
     name: "stepping in and out",
     preemptions: 3,
-    mistakes: &["handshake: nobody is woken when the world goes on"],
+    mistakes: &[("handshake: nobody is woken when the world goes on", STUCK)],
     orders: &[],
     deaths: false,
     run: steps,

@@ -1,7 +1,7 @@
 //! Sleeping and waking: the lock, and the bell of a crew.
 
 use super::{join_all, spawn};
-use crate::explore::Model;
+use crate::explore::{Model, STUCK};
 use crate::sync::{AtomicU64, Ordering, checker};
 use crate::sys::lock::Mutex;
 use crate::worker::Crew;
@@ -11,10 +11,10 @@ use std::sync::Arc;
 pub const LOCK: Model = Model {
     name: "lock",
     preemptions: 3,
-    mistakes: &["lock: nobody says that he waits"],
+    mistakes: &[("lock: nobody says that he waits", STUCK)],
     orders: &[
-        ("sys/lock.rs", "swap(FREE, Ordering::Release)"),
-        ("sys/lock.rs", "swap(held, Ordering::Acquire)"),
+        ("sys/lock.rs", "swap(FREE, Ordering::Release)", "two were inside, or one saw too little"),
+        ("sys/lock.rs", "swap(held, Ordering::Acquire)", "two were inside, or one saw too little"),
     ],
     deaths: false,
     run: lock,
@@ -25,8 +25,8 @@ pub const BELL: Model = Model {
     name: "bell",
     preemptions: 3,
     mistakes: &[
-        "bell: no fence before the look for those who wait",
-        "bell: no fence before the look for what it rings for",
+        ("bell: no fence before the look for those who wait", STUCK),
+        ("bell: no fence before the look for what it rings for", STUCK),
     ],
     orders: &[],
     deaths: false,

@@ -11,9 +11,9 @@ pub const ROUND: Model = Model {
     name: "arming in rounds",
     preemptions: 5,
     mistakes: &[
-        "trap: said to be open before it is",
-        "rounds: said to be armed before it is",
-        "rounds: a page being opened is forgotten",
+        ("trap: said to be open before it is", "a write traps for ever"),
+        ("rounds: said to be armed before it is", "a page is left open in the snapshot"),
+        ("rounds: a page being opened is forgotten", "a page is left open in the snapshot"),
     ],
     orders: &[],
     deaths: false,
@@ -25,7 +25,7 @@ pub const ROUND: Model = Model {
 pub const PIN: Model = Model {
     name: "pinning",
     preemptions: 3,
-    mistakes: &["pin: counted after the page is open"],
+    mistakes: &[("pin: counted after the page is open", "the kernel's write trapped")],
     orders: &[],
     deaths: false,
     run: pin,
