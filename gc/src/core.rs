@@ -10,9 +10,10 @@ use crate::local::{LocalPtr, Run};
 use crate::mark::{Packets, Team};
 use crate::metadata::{Living, Metadata};
 use crate::options::Options;
+use crate::reclaim::{self, Colours, Sweeps};
 use crate::remembered::Remembered;
 use crate::roots::RootSet;
-use crate::space::{BlockState, BlockTable, Budget, Claim, Space, Swept, Taken, sweep_block};
+use crate::space::{BlockState, BlockTable, Budget, Claim, Space, Swept, Taken};
 use crate::stats::{Ledger, Scope, ms};
 use crate::unit::{BLOCK, BlockIndex, GRANULE, Geometry, Granules};
 use crate::weak::{WeakReads, WeakState, WeakTables};
@@ -27,7 +28,7 @@ use palimpsest_runtime::sys::lock::Mutex;
 use palimpsest_runtime::worker::Record;
 use palimpsest_runtime::{Bytes, PAGE_SIZE, PageRange};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Blocks that were never used and are made ready ahead of their use: 4 MiB, a few milliseconds of allocation.
@@ -75,8 +76,7 @@ pub(crate) struct Core<E> {
     pub(crate) locals: Mutex<Vec<LocalPtr>>,
     pub(crate) roots: Mutex<RootSet>,
     layouts: Layouts,
-    /// The colours of the living, packed.
-    living: AtomicU16,
+    colours: Colours,
     /// Whether all reachable objects have one of them: not while a cycle marks, nor after one that failed.
     pub(crate) settled: AtomicBool,
     /// What a cycle of the young looks at beside the roots.
@@ -163,7 +163,7 @@ impl<E: Embedder> Core<E> {
             locals: Mutex::default(),
             roots: Mutex::default(),
             layouts: Layouts::default(),
-            living: AtomicU16::new(Living::FIRST.pack()),
+            colours: Colours::new(Living::FIRST),
             settled: AtomicBool::new(true),
             remembered: Remembered::new(geometry.half.0 / PAGE_SIZE)?,
             weak_reads: WeakReads::new()?,
@@ -249,7 +249,7 @@ impl<E: Embedder> Core<E> {
     /// The colours of live objects.
     #[inline]
     pub(crate) fn living(&self) -> Living {
-        Living::unpack(self.living.load(Ordering::Relaxed))
+        self.colours.living()
     }
 
     /// Whether an object that starts at this granule, if one does, has the colour of the living: outside cycles, whether the
@@ -262,19 +262,14 @@ impl<E: Embedder> Core<E> {
     /// Turns to fresh colours: what is alive has to be found by the marking of this scope. The world is stopped: every
     /// thread's own copy is set as well, and all allocate what the marking passes by.
     pub(crate) fn turn_colours(&self, scope: Scope) {
-        self.set_colours(match scope {
-            Scope::Full => self.living().renew(),
-            Scope::Young => self.living().age(),
-        });
+        // SAFETY: the world is stopped.
+        unsafe { self.colours.turn(scope, &self.locals.lock()) };
     }
 
     /// Sets the colours of the living, in a stopped world.
     pub(crate) fn set_colours(&self, living: Living) {
-        self.living.store(living.pack(), Ordering::Relaxed);
-        for local in self.locals.lock().iter() {
-            // SAFETY: the world is stopped.
-            unsafe { local.get() }.set_colour(living.young);
-        }
+        // SAFETY: the world is stopped.
+        unsafe { self.colours.set(living, &self.locals.lock()) };
     }
 
     /// Defines a layout without a header.
@@ -343,27 +338,12 @@ impl<E: Embedder> Core<E> {
 
     /// Sweeps a block that is `Sweeping` by the caller and passes it back to its space.
     pub(crate) fn sweep(&self, block: BlockIndex) -> Swept {
-        let swept = sweep_block(&self.metadata, block, self.living());
-        if self.options.poison {
-            self.poison(block);
-        }
-        let is_traced = self.geometry.is_traced(block);
-        let is_open =
-            is_traced && self.barrier.as_ref().is_some_and(|barrier| barrier.is_open(block.pages()));
-        self.space(!is_traced).put_swept(block, swept, is_open, &self.blocks, &self.budget);
-        swept
+        reclaim::sweep(self, block)
     }
 
     /// Sweeps all that is unswept. How many blocks those were.
     pub(crate) fn finish_sweep(&self) -> u64 {
-        let mut blocks = 0;
-        for space in [&self.traced, &self.leaf] {
-            while let Some(block) = space.take_unswept(&self.blocks) {
-                self.sweep(block);
-                blocks += 1;
-            }
-        }
-        blocks
+        reclaim::finish(self)
     }
 
     /// Opens and populates free blocks of the traced space, so that threads which take them do neither: a page that was armed
@@ -408,13 +388,10 @@ impl<E: Embedder> Core<E> {
 
     /// Takes a thread's block away from it. May be called by the collector for a stopped thread.
     pub(crate) fn retire(&self, run: &mut Run, leaf: bool) {
-        let Some(taken) = run.give_up() else { return };
-        if let Some(barrier) = self.barrier.as_ref().filter(|_| !leaf) {
-            barrier.label(taken.block.0, Use::Small);
+        if let (Some(block), Some(barrier), false) = (run.block(), &self.barrier, leaf) {
+            barrier.label(block.0, Use::Small);
         }
-        if self.space(leaf).retire(taken, &self.blocks) {
-            self.sweep(taken.block);
-        }
+        reclaim::retire(self, run, self.space(leaf));
     }
 
     /// What the heap occupies, garbage not yet swept included.
@@ -439,5 +416,39 @@ impl<E: Embedder> Core<E> {
     /// such a block costs a pre-image.
     pub(crate) fn prefers_empty_blocks(&self) -> bool {
         self.weak_reads.is_marking() && self.used().0 + 16 * BLOCK < self.budget.limit(Claim::Ordinary).0
+    }
+}
+
+impl<E: Embedder> Sweeps for Core<E> {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn colours(&self) -> &Colours {
+        &self.colours
+    }
+
+    fn blocks(&self) -> &BlockTable {
+        &self.blocks
+    }
+
+    fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    fn spaces(&self) -> [&Space; 2] {
+        [&self.traced, &self.leaf]
+    }
+
+    fn space_of(&self, block: BlockIndex) -> &Space {
+        self.space(!self.geometry.is_traced(block))
+    }
+
+    fn prepare_swept(&self, block: BlockIndex) -> bool {
+        if self.options.poison {
+            self.poison(block);
+        }
+        self.geometry.is_traced(block)
+            && self.barrier.as_ref().is_some_and(|barrier| barrier.is_open(block.pages()))
     }
 }

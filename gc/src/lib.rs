@@ -89,6 +89,7 @@ mod metadata;
 mod mutator;
 pub mod options;
 mod poison;
+mod reclaim;
 mod remembered;
 mod returning;
 mod roots;
@@ -101,6 +102,7 @@ mod testimony;
 mod unit;
 mod verify;
 mod weak;
+mod wide;
 
 pub use embedder::{Embedder, PlainPointers};
 pub use error::{Error, OutOfMemory};

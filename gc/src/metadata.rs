@@ -22,8 +22,9 @@
 
 use crate::error::Error;
 use crate::kind::Kind;
-use crate::sync::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicU8, Ordering::Relaxed, mutation};
 use crate::unit::{BLOCK_GRANULES, BlockIndex, Granules};
+use crate::wide;
 use palimpsest_runtime::Bytes;
 use palimpsest_runtime::mapping::{Region, Shared};
 
@@ -190,6 +191,11 @@ impl Metadata {
     /// The same among several markers. Whether it was this one that did it.
     #[inline(always)]
     pub fn claim(&self, granule: usize, meta: Meta, colour: Colour) -> bool {
+        if mutation!("metadata: claimed by a look and a store") {
+            let is_first = self.get(granule).colour() != colour;
+            self.paint(granule, meta, colour);
+            return is_first;
+        }
         // Relaxed: what a byte says of its object does not change, and the object is read by way of the snapshot.
         Meta(self.0[granule].swap(meta.0 & !COLOUR | colour.bits(), Relaxed)).colour() != colour
     }
@@ -197,10 +203,7 @@ impl Metadata {
     /// Eight granules' bytes at once, the first in the lowest bits of a little-endian word. `granule` is a multiple of 8.
     #[inline(always)]
     fn eight(&self, granule: usize) -> u64 {
-        debug_assert!(granule.is_multiple_of(8) && granule + 8 <= self.0.len());
-        // SAFETY: inside the table and aligned, since the table is page-aligned. Bytes written meanwhile by others are
-        // not looked at by the callers, or may be seen either way.
-        u64::from_le(unsafe { (*self.0.as_ptr().add(granule).cast::<AtomicU64>()).load(Relaxed) })
+        wide::eight(&self.0, granule)
     }
 
     /// How many granules the small object at `granule` occupies: to its end, or at most to the end of its block.

@@ -1,5 +1,8 @@
 //! Sizes and numbers of rounds that the small protocols do not depend on; the models (`gc/model`) have smaller ones.
 
+/// Bytes in a block. See [`unit`](crate::unit).
+pub(crate) const BLOCK: usize = palimpsest_runtime::CHUNK_SIZE;
+
 /// Entries in a packet.
 pub(crate) const PACKET: usize = 510;
 

@@ -3,7 +3,7 @@
 //! Here they are the standard library's. The crate `gc/model` compiles the same files over those of a model checker, as
 //! `runtime/model` does with the runtime's; there `mutation!("name")`, which is `false` here, makes a mistake on purpose.
 
-pub(crate) use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
+pub(crate) use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// Whether the mistake of this name is to be made: never, but in a model.
 macro_rules! mutation {

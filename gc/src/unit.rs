@@ -1,12 +1,12 @@
 //! Units of the heap: granules and blocks, and where things lie.
 
-use palimpsest_runtime::{Address, Bytes, CHUNK_PAGES, CHUNK_SIZE, PageRange};
+use palimpsest_runtime::{Address, Bytes, CHUNK_PAGES, PageRange};
 
 /// Bytes in a granule, the unit in which objects are laid out and aligned.
 pub const GRANULE: usize = 16;
 
 /// Bytes in a block, the unit in which a thread gets memory to allocate in. One dirty chunk of the barrier.
-pub const BLOCK: usize = CHUNK_SIZE;
+pub const BLOCK: usize = crate::sizes::BLOCK;
 
 /// Granules in a block.
 pub const BLOCK_GRANULES: usize = BLOCK / GRANULE;

@@ -6,15 +6,26 @@
 #![allow(missing_docs, reason = "items of the protocols' surroundings, documented where they ship")]
 #![allow(clippy::modulo_one, reason = "a table of one entry is the smallest that can be tried")]
 
+mod colours;
 pub mod error;
+pub mod events;
 #[path = "../../src/kind.rs"]
 pub mod kind;
+#[path = "../../src/local.rs"]
+mod local;
+mod mailbox;
 pub mod mark;
 #[path = "../../src/metadata.rs"]
 pub mod metadata;
 pub mod models;
+#[path = "../../src/reclaim.rs"]
+mod reclaim;
 mod sizes;
+#[path = "../../src/space/mod.rs"]
+pub mod space;
+pub mod stats;
 mod sync;
 #[path = "../../src/unit.rs"]
 pub mod unit;
 pub mod weak;
+mod wide;

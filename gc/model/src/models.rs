@@ -9,4 +9,7 @@ pub const ALL: &[Model] = &[
     crate::mark::models::END_OF_TWO,
     crate::mark::models::DEATH,
     crate::weak::models::READS,
+    crate::colours::FLIP,
+    crate::colours::CLAIM,
+    crate::mailbox::MAILBOX,
 ];

@@ -1,5 +1,7 @@
 //! Weak reads while a snapshot is marked.
 
+#[path = "../../src/weak/ending.rs"]
+mod ending;
 #[path = "../../src/weak/kept.rs"]
 mod kept;
 pub(crate) mod models;

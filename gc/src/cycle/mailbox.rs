@@ -1,6 +1,7 @@
 //! How threads ask the collector's thread for cycles and wait for them.
 
 use crate::events::Reason;
+use crate::sync::mutation;
 use palimpsest_runtime::crash::{Canary, violated};
 use palimpsest_runtime::sys::lock::{Condvar, HoldAcrossFork, Mutex};
 use std::time::{Duration, Instant};
@@ -97,7 +98,8 @@ impl Mailbox {
     /// Asks for a cycle that begins after this call. One that is to be full is.
     pub(crate) fn request(&self, wanted: Wanted, reason: Reason) -> Ticket {
         let mut state = self.state.lock();
-        let number = state.begun + 1;
+        let at_work = mutation!("mailbox: a request is for the cycle at work");
+        let number = state.begun + u64::from(!at_work);
         match wanted {
             Wanted::Full => state.full = number,
             Wanted::Young => state.young = number,
@@ -136,7 +138,7 @@ impl Mailbox {
             if state.shutdown {
                 break Next::End;
             }
-            if state.forks == 0 {
+            if state.forks == 0 || mutation!("mailbox: a cycle begins while a thread forks") {
                 if state.wanted > state.begun {
                     state.begun += 1;
                     let wanted = if state.full == state.begun {
@@ -154,7 +156,8 @@ impl Mailbox {
                 }
             }
             state.idle = true;
-            if state.forks > 0 || state.awaited > 0 {
+            let is_told = !mutation!("mailbox: nobody is told that the collector rests");
+            if (state.forks > 0 || state.awaited > 0) && is_told {
                 self.to_threads.notify_all();
             }
             self.to_collector.wait_for(&mut state, left);
@@ -183,7 +186,9 @@ impl Mailbox {
     pub(crate) fn ended(&self) {
         let mut state = self.state.lock();
         state.ended = state.begun;
-        self.to_threads.notify_all();
+        if !mutation!("mailbox: nobody is told that the cycle has ended") {
+            self.to_threads.notify_all();
+        }
     }
 
     /// Whether the collector's thread has something better to do than background work.

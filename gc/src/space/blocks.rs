@@ -1,11 +1,11 @@
 //! What each block is used for, in memory the workers share.
 
 use crate::error::Error;
+use crate::sync::{AtomicU8, AtomicU64, Ordering};
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, Granules};
 use palimpsest_runtime::Address;
 use palimpsest_runtime::crash::violated;
 use palimpsest_runtime::mapping::{Region, Shared};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// See the module [`space`](super).
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

@@ -24,6 +24,7 @@ pub use blocks::{BlockState, BlockTable};
 pub use sweep::{Swept, sweep_block};
 
 use crate::stats::Scope;
+use crate::sync::mutation;
 use crate::unit::{BLOCK, BLOCK_GRANULES, BlockIndex, Granules};
 use free::FreeBlocks;
 use palimpsest_runtime::Bytes;
@@ -231,7 +232,9 @@ impl Space {
         // Under the lock: either the sweep that begins next sees the block `Full`, or this sees that it began.
         let inner = self.inner.lock();
         // A block that was empty holds only objects allocated since, which are live until the next cycle.
-        let missed = taken.recycled && taken.sweeps != inner.sweeps;
+        let missed = taken.recycled
+            && taken.sweeps != inner.sweeps
+            && !mutation!("space: what a sweep has missed counts as swept");
         let to = if missed { BlockState::Sweeping } else { BlockState::Full };
         table.change(taken.block, BlockState::Owned, to);
         missed
@@ -437,9 +440,12 @@ impl Space {
         inner.recyclable = recyclable;
         inner.sweeps += 1;
         for block in (self.first.0..inner.used_end).map(BlockIndex) {
-            if is_to_sweep(&inner, block)
-                && matches!(table.get(block), BlockState::Full | BlockState::Recyclable)
-            {
+            let is_swept = match table.get(block) {
+                BlockState::Full | BlockState::Recyclable => true,
+                BlockState::Owned => mutation!("space: what a thread owns is swept too"),
+                _ => false,
+            };
+            if is_swept && is_to_sweep(&inner, block) {
                 table.set(block, BlockState::Unswept);
             }
         }

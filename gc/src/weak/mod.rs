@@ -18,6 +18,7 @@
 //! | file | its subject |
 //! | --- | --- |
 //! | `reads` | the queue |
+//! | `ending` | the end of marking, below |
 //! | `reference` | [`WeakRef`] and [`WeakSlot`]: cut when their target is queued for finalization |
 //! | `table` | [`WeakTable`]: its entries last as long as their objects |
 //! | `ephemerons` | what a marker does with [`WeakMap`] (`map`) and [`Ephemeron`] (`ephemeron`) |
@@ -35,6 +36,7 @@
 //! After that, on the collector's thread: weak references are cut, entries of the dead are removed, finalizers are queued, and only
 //! then is anything swept. A failed cycle does none of this.
 
+mod ending;
 mod ephemeron;
 mod ephemerons;
 mod finalizers;
@@ -62,6 +64,7 @@ use crate::error::{Error, OutOfMemory};
 use crate::mark::{Marker, Source};
 use crate::roots::RootSet;
 use crate::stats::CycleRecord;
+use ending::Ending;
 use ephemerons::EphemeronIndex;
 use finalizers::Waiting;
 use palimpsest_runtime::mapping::Region;
@@ -103,25 +106,31 @@ pub(crate) unsafe fn complete<'a, E: Embedder, S: Source>(
     roots: &'a RootSet,
     marker: &mut Marker<'a, E, S>,
 ) {
-    let mut is_decided = false;
-    loop {
-        marker.drain();
-        if marker.is_late() {
-            return;
-        }
-        // SAFETY: passed on to the caller.
-        if marker.take_weak_reads() || unsafe { roots.ephemerons.trace(marker) } {
-            continue;
-        }
-        if !is_decided {
-            is_decided = core.weak_reads.decide();
-            if is_decided {
-                roots.finalizers.resurrect(marker);
-            }
-        } else if core.weak_reads.close() {
-            marker.is_done();
-            return;
-        }
+    let mut rest = Rest { roots, marker };
+    if ending::end(&core.weak_reads, &mut rest) {
+        marker.is_done();
+    }
+}
+
+/// What a marker has left to do. Made by [`complete`] only, under its contract.
+struct Rest<'m, 'a, E, S> {
+    roots: &'a RootSet,
+    marker: &'m mut Marker<'a, E, S>,
+}
+
+impl<E: Embedder, S: Source> Ending for Rest<'_, '_, E, S> {
+    fn drain(&mut self) -> bool {
+        self.marker.drain();
+        !self.marker.is_late()
+    }
+
+    fn look_further(&mut self) -> bool {
+        // SAFETY: the contract of `complete`.
+        self.marker.take_weak_reads() || unsafe { self.roots.ephemerons.trace(self.marker) }
+    }
+
+    fn resurrect(&mut self) {
+        self.roots.finalizers.resurrect(self.marker);
     }
 }
 

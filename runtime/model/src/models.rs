@@ -25,6 +25,8 @@ pub const ALL: &[Model] = &[
     handshake::COMING_BACK,
     handshake::STAYING_OUT,
     handshake::STEPS,
+    crate::worker::record_model::RECORD,
+    crate::worker::record_model::DEATH,
 ];
 
 /// A thread of the checker.

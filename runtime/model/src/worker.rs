@@ -1,5 +1,8 @@
 //! The worker's side: its view of the snapshot, and the roll of its crew.
 
+#[path = "../../src/worker/record.rs"]
+pub mod record;
+pub(crate) mod record_model;
 #[path = "../../src/worker/roll.rs"]
 pub mod roll;
 #[path = "../../src/worker/view.rs"]

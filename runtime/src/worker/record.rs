@@ -3,10 +3,10 @@
 use crate::crash::Line;
 use crate::error::Error;
 use crate::mapping::{Region, Shared};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, mutation};
 use crate::sys::futex;
 use crate::unit::Address;
 use std::fmt::{self, Write};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Numbers that a worker's body may report besides.
@@ -85,7 +85,9 @@ impl Record {
     /// Lets the worker begin.
     pub(super) fn let_go(&self) {
         self.go[0].store(1, Ordering::Release);
-        futex::wake_all_shared(&self.go[0]);
+        if !mutation!("record: nobody is woken that waits to begin") {
+            futex::wake_all_shared(&self.go[0]);
+        }
     }
 
     /// The worker's side: waits until it may begin, or until `give_up`. Async-signal-safe.
@@ -159,6 +161,9 @@ impl Record {
 
     /// The last thing a complete worker does. Async-signal-safe.
     pub(super) fn complete(&self, cycle: u64, cpu_ns: u64) {
+        if mutation!("record: complete before all is in it") {
+            self.words[CYCLE].store(cycle, Ordering::Release);
+        }
         self.words[CPU_NS].store(cpu_ns, Ordering::Relaxed);
         // Release: whoever sees the cycle's number sees its results. Pairs with `is_complete`.
         self.words[CYCLE].store(cycle, Ordering::Release);

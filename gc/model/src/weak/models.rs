@@ -1,5 +1,6 @@
 //! A marker that decides, and threads that read through weak references.
 
+use super::ending::{self, Ending};
 use super::kept::Kept;
 use super::reads::{Reading, WeakReads};
 use crate::kind::Kind;
@@ -50,27 +51,30 @@ impl Shared {
             self.metadata.paint(OBJECT, meta, self.living.marked);
         }
     }
+}
 
-    /// The marker, as in `weak::complete`.
-    fn mark(&self) {
-        let mut is_decided = false;
-        loop {
-            if self.reads.pop().is_some() {
-                if is_decided && self.is_dead(Reading::Entry) {
-                    self.kept.note(OBJECT);
-                }
-                self.paint();
-                continue;
+/// The marker, for which nothing is reachable but what is read.
+struct Marking<'a>(&'a Shared);
+
+impl Ending for Marking<'_> {
+    fn drain(&mut self) -> bool {
+        true
+    }
+
+    fn look_further(&mut self) -> bool {
+        let any = self.0.reads.pop().is_some();
+        if any {
+            // As in `Marker::attend`.
+            if self.0.kept.has_begun() && self.0.is_dead(Reading::Entry) {
+                self.0.kept.note(OBJECT);
             }
-            if !is_decided {
-                is_decided = self.reads.decide();
-                if is_decided {
-                    self.kept.begin();
-                }
-            } else if self.reads.close() {
-                return;
-            }
+            self.0.paint();
         }
+        any
+    }
+
+    fn resurrect(&mut self) {
+        self.0.kept.begin();
     }
 }
 
@@ -96,7 +100,7 @@ fn reads() {
             }
         })
     });
-    shared.mark();
+    assert!(ending::end(&shared.reads, &mut Marking(&shared)));
     join_all(readers);
     for (reading, told) in readings.into_iter().zip(told_alive.iter()) {
         let is_dead = shared.is_dead(reading);

@@ -1,0 +1,7 @@
+//! What a cycle looks at.
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Scope {
+    Full,
+    Young,
+}
