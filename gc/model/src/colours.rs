@@ -27,15 +27,31 @@ pub(crate) const FLIP: Model = Model {
     name: "colours turn",
     preemptions: 2,
     mistakes: &[
-        ("colours: threads keep the old one", "a new object is swept"),
-        ("pause: the colours turn before blocks are retired", "what was reachable is swept"),
-        ("sweep: with the colours of before", "what was reachable is swept"),
+        ("colours: threads keep the old one", "what is reachable is swept"),
+        ("pause: the colours turn before blocks are retired", "what is reachable is swept"),
+        ("sweep: with the colours of before", "what is reachable is swept"),
         ("space: what a sweep has missed counts as swept", "a snapshot begins with something dead"),
         ("space: what a thread owns is swept too", "was given up by a thread that does not own it"),
     ],
     orders: &[],
     deaths: false,
     run: flip,
+};
+
+/// A cycle, and one of the young after it, while a thread allocates, loses what it has allocated, and allocates on: what is marked
+/// stays, and what has died young is gone.
+pub(crate) const TWICE: Model = Model {
+    name: "colours turn twice",
+    preemptions: 3,
+    mistakes: &[
+        ("colours: threads keep the old one", "what is reachable is swept"),
+        ("space: what is allocated in is not young", "something dead is left"),
+        ("space: what a sweep has seen is not young", "something dead is left"),
+        ("space: what a sweep has missed counts as swept", "a snapshot begins with something dead"),
+    ],
+    orders: &[],
+    deaths: false,
+    run: twice,
 };
 
 /// Two markers find the same object, next to one that a third thread records: one of the two has claimed it.
@@ -66,9 +82,12 @@ struct Heap {
     budget: Budget,
     traced: Space,
     leaf: Space,
-    /// The threads' states, and what each has allocated and refers to.
+    /// The threads' states, and what each refers to.
     locals: [UnsafeCell<Local>; 2],
     stacks: [Mutex<Vec<usize>>; 2],
+    /// Where objects are or have been; and of these what is to be gone in the end. No part of the protocol.
+    known: Mutex<Vec<usize>>,
+    dying: Mutex<Vec<usize>>,
     /// Held by a thread that runs, and by the collector where it does not.
     running: [lock::Mutex<()>; 2],
 }
@@ -121,6 +140,8 @@ impl Heap {
             leaf: Space::new(BlockIndex(2), 1).unwrap(),
             locals: [0, 1].map(|_| UnsafeCell::new(Local::new(first.young))),
             stacks: Default::default(),
+            known: Mutex::new(vec![LIVE, DEAD, OTHER, DYING]),
+            dying: Mutex::default(),
             running: [const { lock::Mutex::new(()) }; 2],
         };
         // The checker's bytes are made by this thread, before the others.
@@ -189,6 +210,12 @@ impl Heap {
         assert_eq!(self.metadata.get(at), Meta(0), "two objects at one place");
         self.metadata.record(at, Granules(1), Kind::UNIFORM, local.colour());
         self.stacks[thread].lock().unwrap().push(at);
+        let mut known = self.known.lock().unwrap();
+        if !known.contains(&at) {
+            known.push(at);
+        }
+        // The place of one that died is used again.
+        self.dying.lock().unwrap().retain(|dying| *dying != at);
     }
 
     /// A block to allocate in; one is swept for that if need be.
@@ -217,23 +244,81 @@ impl Heap {
         self.retire(thread);
     }
 
+    /// The same with two safepoints, and an object that is lost before the second.
+    fn mutate_and_lose(&self, thread: usize) {
+        {
+            let _running = self.running[thread].lock();
+            self.alloc(thread);
+        }
+        {
+            let _running = self.running[thread].lock();
+            self.alloc(thread);
+            self.retire(thread);
+            self.stacks[thread].lock().unwrap().pop();
+        }
+        let _running = self.running[thread].lock();
+        self.alloc(thread);
+        self.retire(thread);
+    }
+
     /// The pause. What is reachable then.
-    fn pause(&self) -> Vec<usize> {
+    fn pause(&self, scope: Scope) -> Vec<usize> {
         let _stopped = [0, 1].map(|thread: usize| self.running[thread].lock());
         let turn = || {
             // SAFETY: the world is stopped.
-            unsafe { self.colours.turn(Scope::Full, &self.locals()) };
+            unsafe { self.colours.turn(scope, &self.locals()) };
         };
+        let reachable = self.reachable();
         if mutation!("pause: the colours turn before blocks are retired") {
             turn();
             [0, 1].into_iter().for_each(|thread| self.retire(thread));
         } else {
             [0, 1].into_iter().for_each(|thread| self.retire(thread));
-            assert_eq!(self.metadata.get(DEAD).start(), None, "a snapshot begins with something dead");
+            self.look_around(scope, &reachable);
             turn();
         }
+        reachable
+    }
+
+    /// Before the colours turn: what is there is alive, and what of it is to be gone when it has been swept.
+    fn look_around(&self, scope: Scope, reachable: &[usize]) {
+        let (living, known) = (self.colours.living(), self.known.lock().unwrap().clone());
+        for granule in known {
+            let meta = self.metadata.get(granule);
+            assert!(meta.start().is_none() || living.has(meta), "a snapshot begins with something dead");
+            let stays = scope == Scope::Young && meta.colour() == living.marked;
+            if meta.start().is_some() && !stays && !reachable.contains(&granule) {
+                self.dying.lock().unwrap().push(granule);
+            }
+        }
+    }
+
+    /// What the threads refer to, and what is reachable from elsewhere.
+    fn reachable(&self) -> Vec<usize> {
         let stacks = self.stacks.iter().flat_map(|stack| stack.lock().unwrap().clone());
         [LIVE, OTHER].into_iter().chain(stacks).collect()
+    }
+
+    /// A cycle, of a collector that sweeps before and behind it.
+    fn collect(&self, scope: Scope) {
+        reclaim::finish(self);
+        self.pause(scope).into_iter().for_each(|granule| self.mark(granule));
+        self.traced.begin_sweep(&self.blocks, scope);
+        reclaim::finish(self);
+    }
+
+    /// With all threads gone.
+    fn check(&self) {
+        reclaim::finish(self);
+        let mut reachable = self.reachable();
+        assert!(reachable.iter().all(|granule| self.is_there(*granule)), "what is reachable is swept");
+        assert_eq!(self.metadata.size(LIVE), Granules(2));
+        let objects = reachable.len();
+        reachable.sort_unstable();
+        reachable.dedup();
+        assert_eq!(reachable.len(), objects, "two objects at one place");
+        let dying = self.dying.lock().unwrap().clone();
+        assert!(dying.iter().all(|granule| self.metadata.get(*granule) == Meta(0)), "something dead is left");
     }
 
     /// As a marker does alone.
@@ -257,25 +342,26 @@ fn flip() {
         let heap = heap.clone();
         spawn(move || heap.mutate(thread))
     });
-    // A cycle, of a collector that sweeps behind it.
-    heap.pause().into_iter().for_each(|granule| heap.mark(granule));
-    heap.traced.begin_sweep(&heap.blocks, Scope::Full);
-    reclaim::finish(&*heap);
+    heap.collect(Scope::Full);
     join_all(threads);
-    reclaim::finish(&*heap);
-    assert!(heap.is_there(LIVE) && heap.is_there(OTHER), "what was reachable is swept");
-    assert_eq!(heap.metadata.size(LIVE), Granules(2));
-    let mut new: Vec<usize> = heap.stacks.iter().flat_map(|stack| stack.lock().unwrap().clone()).collect();
-    assert!(new.iter().all(|granule| heap.is_there(*granule)), "a new object is swept");
-    let allocated = new.len();
-    new.sort_unstable();
-    new.dedup();
-    assert_eq!(new.len(), allocated, "two objects at one place");
+    heap.check();
     assert_eq!(
         [DEAD, DYING].map(|granule| heap.metadata.get(granule)),
         [Meta(0); 2],
         "something dead is left"
     );
+}
+
+fn twice() {
+    let heap = Heap::new();
+    let thread = {
+        let heap = heap.clone();
+        spawn(move || heap.mutate_and_lose(0))
+    };
+    heap.collect(Scope::Full);
+    heap.collect(Scope::Young);
+    thread.join();
+    heap.check();
 }
 
 fn claim() {

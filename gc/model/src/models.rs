@@ -10,6 +10,7 @@ pub const ALL: &[Model] = &[
     crate::mark::models::DEATH,
     crate::weak::models::READS,
     crate::colours::FLIP,
+    crate::colours::TWICE,
     crate::colours::CLAIM,
     crate::mailbox::MAILBOX,
 ];

@@ -192,7 +192,7 @@ impl Space {
         let mut inner = self.inner.lock();
         let block = inner.recyclable.pop()?;
         table.change(block, BlockState::Recyclable, BlockState::Owned);
-        inner.set_young(block.0 - self.first.0, true);
+        inner.set_young(block.0 - self.first.0, !mutation!("space: what is allocated in is not young"));
         Some(Taken { block, recycled: true, sweeps: inner.sweeps })
     }
 
@@ -334,7 +334,10 @@ impl Space {
         budget: &Budget,
     ) {
         let mut inner = self.inner.lock();
-        inner.set_young(block.0 - self.first.0, swept.young);
+        inner.set_young(
+            block.0 - self.first.0,
+            swept.young && !mutation!("space: what a sweep has seen is not young"),
+        );
         if swept.is_empty() {
             table.change(block, BlockState::Sweeping, BlockState::Free);
             if is_open && inner.ready.try_reserve(1).is_ok() {
