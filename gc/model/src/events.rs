@@ -5,4 +5,6 @@ pub enum Reason {
     #[default]
     Allocation,
     Limit,
+    Explicit,
+    Stress,
 }

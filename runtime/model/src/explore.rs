@@ -103,7 +103,14 @@ fn explore(model: &Model, limit: u64) {
     std::panic::set_hook(Box::new(|info| {
         static FIRST: AtomicU64 = AtomicU64::new(0);
         if FIRST.fetch_add(1, Ordering::Relaxed) == 0 {
-            println!("failed: {}", info.to_string().replace('\n', " "));
+            let payload = info.payload();
+            let what = payload.downcast_ref::<String>().map(String::as_str);
+            let what = what.or(payload.downcast_ref::<&str>().copied()).unwrap_or_default();
+            let place = info.location().map_or_else(String::new, |at| {
+                let file = at.file().rsplit('/').next().unwrap_or_default();
+                format!(" ({file}:{})", at.line())
+            });
+            println!("failed: {}{place}", what.replace('\n', " "));
         }
     }));
     crate::sys::futex::let_limits_pass(model.deaths);
@@ -176,7 +183,7 @@ fn explore_apart(model: &str, change: &[&str]) -> Outcome {
     let failure = (!output.status.success()).then(|| {
         let said = values("failed").into_iter().next();
         let end = || format!("{}, {}", output.status, String::from_utf8_lossy(&output.stderr));
-        said.unwrap_or_else(end).replace("panicked at ", "")
+        said.unwrap_or_else(end)
     });
     let number = |key| values(key).first().map_or(0, |n| n.parse().expect("a number"));
     Outcome {
@@ -358,5 +365,5 @@ fn short(place: &Place) -> String {
 }
 
 fn brief(why: &str) -> String {
-    why.chars().take(150).collect()
+    why.replace("assertion `left == right` failed: ", "").chars().take(100).collect()
 }
