@@ -132,7 +132,6 @@ const OUTSIDE: &[(&str, &str, &str)] = &[
     ("gc/capi/src/opaque.rs", "std::thread::yield_now()", "`sched_yield` has no error"),
     ("gc/src/core.rs", "std::process::id()", "`getpid` has no error"),
     ("gc/src/host_fork.rs", "std::process::id()", "as above"),
-    ("gc/safe/src/context.rs", "std::process::id()", "`getpid` has no error"),
 ];
 
 fn sources(of: &str) -> Vec<PathBuf> {

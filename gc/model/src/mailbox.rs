@@ -75,7 +75,7 @@ fn mailbox() {
             assert!(shared.has_found(0), "the cycle began before it was asked for");
         })
     };
-    assert!(shared.mailbox.rest());
+    assert!(shared.mailbox.rest(|| false));
     assert_eq!(shared.at_work.load(Relaxed), 0, "a cycle is at work in the middle of a fork");
     shared.mailbox.go_on();
     shared.done[1].store(1, Relaxed);
