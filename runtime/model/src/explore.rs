@@ -11,8 +11,8 @@
 //! How far an exploration goes is counted in schedules, never in time: what is caught does not depend on the machine, nor on what
 //! else it does. A schedule that does not end is none of the failures that count ([`ENDLESS`]).
 //!
-//! `--only NAME` keeps to one model. `--orders` does instead what takes long: it weakens every order in turn that the protocols
-//! name and a model executes, and says which of them are needed in some model.
+//! `--only NAME` keeps to one model, and `--limit N` cuts off after so many schedules. `--orders` does instead what takes long: it
+//! weakens every order in turn that the protocols name and a model executes, and says which of them are needed in some model.
 
 use crate::sync::orders::{self, Place};
 use crate::sync::{checker, death, mistakes};
@@ -71,7 +71,7 @@ pub fn main(models: &[Model]) -> ExitCode {
             "--only" => only = Some(value()),
             "--orders" => with_orders = true,
             other => {
-                eprintln!("{other}? --only NAME, --orders");
+                eprintln!("{other}? --only NAME, --orders, --limit SCHEDULES");
                 return ExitCode::FAILURE;
             }
         }
@@ -88,7 +88,7 @@ pub fn main(models: &[Model]) -> ExitCode {
     };
     // Two are explored at a time: the longest first.
     chosen.sort_by_key(|model| !model.deaths);
-    let mut report = Report::default();
+    let mut report = Report { limit: limit.to_string(), ..Report::default() };
     let places = report.go_through(&chosen);
     if with_orders {
         weaken_each(&places);
@@ -220,6 +220,8 @@ type Places = BTreeMap<Place, Vec<&'static str>>;
 /// What came of it all.
 #[derive(Default)]
 struct Report {
+    /// How many schedules an exploration may have.
+    limit: String,
     /// Which mistakes were caught: some by several models.
     caught: BTreeSet<&'static str>,
     needed: BTreeSet<Place>,
@@ -243,8 +245,8 @@ impl Report {
             })
             .collect();
         let outcomes = each(&jobs, |(model, mistake)| match mistake {
-            None => explore_apart(model.name, &[]),
-            Some((mistake, _)) => explore_apart(model.name, &["--mistake", mistake]),
+            None => explore_apart(model.name, &["--limit", &self.limit]),
+            Some((mistake, _)) => explore_apart(model.name, &["--limit", &self.limit, "--mistake", mistake]),
         });
         let mut places = Places::new();
         for ((model, mistake), outcome) in jobs.iter().zip(outcomes) {
