@@ -173,8 +173,9 @@ impl Outcome {
 }
 
 fn explore_apart(model: &str, change: &[&str]) -> Outcome {
-    let program = std::env::current_exe().expect("this program's name");
-    let output = Command::new(program).args(["--run", model]).args(change).output().expect("a process");
+    // This program, also where another was built in its place meanwhile.
+    let output =
+        Command::new("/proc/self/exe").args(["--run", model]).args(change).output().expect("a process");
     let text = String::from_utf8_lossy(&output.stdout);
     let values = |key: &str| {
         let key = format!("{key}: ");
