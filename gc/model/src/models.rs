@@ -2,15 +2,15 @@
 
 use palimpsest_runtime::explore::Model;
 
-/// All of them.
+/// All of them, the longest first.
 pub const ALL: &[Model] = &[
-    crate::mark::models::PACKETS,
-    crate::mark::models::END,
-    crate::mark::models::END_OF_TWO,
     crate::mark::models::DEATH,
-    crate::weak::models::READS,
-    crate::colours::FLIP,
     crate::colours::TWICE,
-    crate::colours::CLAIM,
+    crate::mark::models::END_OF_TWO,
     crate::mailbox::MAILBOX,
+    crate::weak::models::READS,
+    crate::mark::models::END,
+    crate::mark::models::PACKETS,
+    crate::colours::FLIP,
+    crate::colours::CLAIM,
 ];

@@ -57,7 +57,7 @@ const STEP: u64 = 1_000;
 
 static SCHEDULES: AtomicU64 = AtomicU64::new(0);
 
-/// The program.
+/// The program. Two explorations are at work at a time, so the models that take longest are best in front.
 pub fn main(models: &[Model]) -> ExitCode {
     let mut options = std::env::args().skip(1);
     let (mut run, mut only, mut with_orders, mut limit) = (None, None, false, LIMIT);
@@ -81,13 +81,11 @@ pub fn main(models: &[Model]) -> ExitCode {
         explore(find(&name), limit);
         return ExitCode::SUCCESS;
     }
-    let mut chosen: Vec<Model> = match &only {
+    let chosen: Vec<Model> = match &only {
         // The other program may have it.
         Some(name) => models.iter().filter(|model| model.name == name).copied().collect(),
         None => models.to_vec(),
     };
-    // Two are explored at a time: the longest first.
-    chosen.sort_by_key(|model| !model.deaths);
     let mut report = Report { limit: limit.to_string(), ..Report::default() };
     let places = report.go_through(&chosen);
     if with_orders {

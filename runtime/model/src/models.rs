@@ -8,8 +8,10 @@ mod lock;
 mod rounds;
 mod snapshot;
 
-/// All of them.
+/// All of them, the longest first.
 pub const ALL: &[Model] = &[
+    handshake::STEPS,
+    handshake::COMING_BACK,
     snapshot::PREIMAGE,
     snapshot::END,
     snapshot::LATE,
@@ -22,9 +24,7 @@ pub const ALL: &[Model] = &[
     lock::LOCK,
     lock::BELL,
     handshake::HANDSHAKE,
-    handshake::COMING_BACK,
     handshake::STAYING_OUT,
-    handshake::STEPS,
     crate::worker::record_model::RECORD,
     crate::worker::record_model::DEATH,
 ];
