@@ -55,6 +55,9 @@ const LIMIT_OF_EACH: u64 = 60_000;
 /// How often loom looks at how many there were.
 const STEP: u64 = 1_000;
 
+/// What the program says where it has no model of that name, as `.ci/model` knows.
+const NO_MODEL: u8 = 3;
+
 static SCHEDULES: AtomicU64 = AtomicU64::new(0);
 
 /// The program. Two explorations are at work at a time, so the models that take longest are best in front.
@@ -86,6 +89,9 @@ pub fn main(models: &[Model]) -> ExitCode {
         Some(name) => models.iter().filter(|model| model.name == name).copied().collect(),
         None => models.to_vec(),
     };
+    if chosen.is_empty() {
+        return ExitCode::from(NO_MODEL);
+    }
     let mut report = Report { limit: limit.to_string(), ..Report::default() };
     let places = report.go_through(&chosen);
     if with_orders {
