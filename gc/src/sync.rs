@@ -5,10 +5,17 @@
 
 pub(crate) use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
-/// Whether the mistake of this name is to be made: never, but in a model.
+/// Whether the mistake of this name is to be made: never, but in a model, and in a build for `palimpsest_runtime::mistakes`.
+#[cfg(not(palimpsest_mutations))]
 macro_rules! mutation {
     ($name:literal) => {
         false
+    };
+}
+#[cfg(palimpsest_mutations)]
+macro_rules! mutation {
+    ($name:literal) => {
+        palimpsest_runtime::mistakes::is_made($name)
     };
 }
 pub(crate) use mutation;

@@ -25,6 +25,8 @@ pub mod error;
 pub mod host_fork;
 pub mod ladder;
 pub mod mapping;
+#[cfg(palimpsest_mutations)]
+pub mod mistakes;
 pub mod mutator;
 mod sizes;
 mod sync;

@@ -12,10 +12,17 @@ pub(crate) use std::sync::atomic::{
 pub(crate) use std::thread::available_parallelism;
 pub(crate) use std::thread_local;
 
-/// Whether the mistake of this name is to be made: never, but in a model.
+/// Whether the mistake of this name is to be made: never, but in a model, and in a build for [`crate::mistakes`].
+#[cfg(not(palimpsest_mutations))]
 macro_rules! mutation {
     ($name:literal) => {
         false
+    };
+}
+#[cfg(palimpsest_mutations)]
+macro_rules! mutation {
+    ($name:literal) => {
+        $crate::mistakes::is_made($name)
     };
 }
 pub(crate) use mutation;

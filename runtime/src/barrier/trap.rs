@@ -118,8 +118,10 @@ impl Barrier {
     fn resolve(&self, page: PageIndex, word: &AtomicU32) {
         let pages = PageRange::new(page.0, page.0 + 1);
         // Before the page is opened: a writer whose fault a monitor resolves goes on from then.
-        self.dirty.mark_chunk(page.chunk());
-        if self.in_snapshot() {
+        if !mutation!("trap: a page that is opened is not dirty") {
+            self.dirty.mark_chunk(page.chunk());
+        }
+        if self.in_snapshot() && !mutation!("trap: nothing is saved") {
             if mutation!("trap: opened before it is saved") {
                 self.open_or_give_up(pages);
             }
