@@ -16,6 +16,12 @@ use std::time::{Duration, Instant};
 const BAG: u16 = 0;
 const GATE: u16 = 1;
 
+/// Sizes from this on are those of large objects.
+const LARGE: u8 = 240;
+
+/// Those have so many references at least, and no others have.
+pub const LARGE_SLOTS: usize = 4_000;
+
 /// How long a worker waits at a closed gate at most: the program may be waiting for it.
 const MOST_AT_THE_GATE: Duration = Duration::from_millis(20);
 
@@ -47,9 +53,9 @@ impl Plan {
     pub fn new(shape: u8, size: u8) -> Self {
         let words = match size {
             0..=199 => 4 + usize::from(size) / 4,
-            200..=239 => 64 + (usize::from(size) - 200) * 24,
+            200..LARGE => 64 + (usize::from(size) - 200) * 24,
             // Large: has blocks for itself.
-            240..=255 => 4100 + (usize::from(size) - 240) * 1024,
+            LARGE..=255 => 4100 + usize::from(size - LARGE) * 1024,
         };
         let shape =
             [Shape::Leaf, Shape::Uniform, Shape::Pair, Shape::Headed, Shape::Conservative, Shape::Bag]
@@ -65,6 +71,13 @@ impl Plan {
             Shape::Bag => (4, 3..4, 0..1 + usize::from(size) % 9),
         };
         Self { shape, words, data, slots }
+    }
+
+    /// A large one, with references all over.
+    pub fn large(shape: u8, size: u8) -> Self {
+        let shape = [Shape::Uniform, Shape::Headed, Shape::Conservative].map(|shape| shape as u8)
+            [usize::from(shape) % 3];
+        Self::new(shape, LARGE + size % (u8::MAX - LARGE + 1))
     }
 
     /// The first word: whose object it is, and for a headed one where its references begin.

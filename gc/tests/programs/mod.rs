@@ -6,7 +6,8 @@
 //!
 //! [`model`] is the shadow graph: identities and edges, no memory. [`world`] does each operation in both, and compares. [`language`]
 //! says what the objects look like, and has the *gate*, by which a worker is held in the middle of its marking until the
-//! program has done what it likes. [`run`] has the threads and the rungs.
+//! program has done what it likes. [`run`] has the threads and the rungs, [`apart`] the process
+//! that may go down with a program.
 //!
 //! # What is compared
 //!
@@ -25,6 +26,7 @@
 //! * What is registered and was unreachable waits in the queue, and at the end everything registered was taken exactly once.
 #![allow(dead_code, unused_imports, reason = "tests, and the fuzz targets, use some of it each")]
 
+pub mod apart;
 pub mod check;
 pub mod language;
 pub mod model;

@@ -48,14 +48,22 @@ macro_rules! operations {
 operations! {
     /// A new object, and a root for it. The shape and the size are numbers of `language::Plan::new`.
     18 "alloc" Alloc { shape, size }
+    /// A new object with blocks of its own, which no allocation opens: only a write does.
+    7 "large" Large { shape, size }
     /// A reference from one object to another.
     9 "write" Write { from, slot, to }
     /// Takes the reference out of a slot.
     5 "clear" Clear { from, slot }
     /// Moves a reference to another object: what a snapshot has to see in one of them.
     6 "move" Move { from, to, slot }
+    /// A new object that nothing but another object refers to.
+    12 "adopt" Adopt { from, slot, shape }
+    /// Has an object refer to another instead of a root: then only that leads there.
+    9 "tuck" Tuck { root, from, slot }
+    /// Makes a root of what an object refers to instead: while a cycle is marked, then only the snapshot leads there.
+    20 "hide" Hide { from, slot }
     /// Drops a root.
-    18 "unroot" Unroot { root }
+    14 "unroot" Unroot { root }
     /// Makes a root.
     3 "root" Root { object }
     /// Has a root refer to something else.
@@ -121,11 +129,11 @@ operations! {
     /// A full cycle.
     3 "collect" Collect {}
     /// A cycle of the young.
-    3 "young" Young {}
-    /// Begins a cycle and goes on: its workers wait at the gate, if they come by, with part of the marking done.
-    8 "start" Start { young }
+    5 "young" Young {}
+    /// Begins a cycle, full or of the young, and goes on: its workers wait at the gate, with nothing marked or with part of it.
+    12 "start" Start { how }
     /// Opens the gate and waits for the cycle to end.
-    3 "finish" Finish {}
+    9 "finish" Finish {}
     /// Compares without a cycle.
     2 "check" Check {}
 }

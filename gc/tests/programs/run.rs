@@ -6,7 +6,7 @@
 
 use super::language::{Gate, Language};
 use super::ops::{Op, Program};
-use super::world::{Background, Sabotage, World};
+use super::world::{Background, LIMIT, Sabotage, World};
 use palimpsest::{Heap, Mutator, StackScan, Wish};
 use std::fmt;
 use std::ops::AddAssign;
@@ -14,41 +14,62 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 
-const LIMIT: usize = 64 << 20;
-
 /// Threads beside the first.
 const MOST_THREADS: usize = 3;
 
-/// How much was done.
-#[derive(Copy, Clone, Default, Debug)]
-pub struct Counts {
-    pub programs: u64,
-    pub operations: u64,
-    pub cycles: u64,
-    pub young: u64,
-    pub failures: u64,
-    pub weak_cut: u64,
-    pub finalized: u64,
+/// Makes the type, sums and a line of numbers from one list.
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// How much was done.
+        #[derive(Copy, Clone, Default, PartialEq, Eq, Debug)]
+        pub struct Counts {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl AddAssign for Counts {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+
+        impl Counts {
+            /// All of them, for another process to read.
+            pub fn to_line(self) -> String {
+                [$(self.$name),*].map(|number| number.to_string()).join(" ")
+            }
+
+            /// What that process reads.
+            pub fn from_line(line: &str) -> Option<Self> {
+                let mut numbers = line.split(' ').map(str::parse);
+                Some(Self { $($name: numbers.next()?.ok()?),* })
+            }
+        }
+    };
 }
 
-impl AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
-        self.programs += other.programs;
-        self.operations += other.operations;
-        self.cycles += other.cycles;
-        self.young += other.young;
-        self.failures += other.failures;
-        self.weak_cut += other.weak_cut;
-        self.finalized += other.finalized;
-    }
+counts! {
+    programs,
+    operations,
+    cycles,
+    young,
+    failures,
+    /// Cycles that were marked with the world stopped after all.
+    fallbacks,
+    /// Cycles that were held at the gate.
+    held,
+    preimages,
+    weak_cut,
+    finalized,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { programs, operations, cycles, young, failures, weak_cut, finalized } = self;
+        let Self { programs, operations, cycles, young, failures, .. } = self;
+        let Self { fallbacks, held, preimages, weak_cut, finalized, .. } = self;
         write!(
             f,
-            "{programs} programs, {operations} operations, {cycles} cycles ({young} young, {failures} failed), \
+            "{programs} programs, {operations} operations, {cycles} cycles ({young} young, {failures} failed, \
+             {fallbacks} fell back, {held} held at the gate), {preimages} pre-images, \
              {weak_cut} weak references cut, {finalized} finalizers taken"
         )
     }
@@ -56,10 +77,12 @@ impl fmt::Display for Counts {
 
 /// Runs a program on a heap of its own, on this rung or the best. What was found wrong, if anything was.
 ///
-/// Verifies every cycle and poisons what is freed, unless something is done wrong on purpose: the verifier would end the process.
+/// Verifies every cycle and poisons what is freed, unless something is done wrong on purpose that is to be noticed without the
+/// verifier, which ends the process.
 pub fn run(program: &Program, rung: Option<Wish>, sabotage: Option<Sabotage>) -> Result<Counts, String> {
     let gate = Arc::new(Gate::new().map_err(|e| e.to_string())?);
-    let builder = Heap::builder(Language(gate)).limit(LIMIT).verify(sabotage.is_none()).poison(true);
+    let is_verified = matches!(sabotage, None | Some(Sabotage::HiddenAndVerified));
+    let builder = Heap::builder(Language(gate)).limit(LIMIT).verify(is_verified).poison(true);
     let builder = rung.into_iter().fold(builder, |builder, rung| builder.rung(rung));
     let builder = builder.options(&program.options).map_err(|e| e.to_string())?;
     let heap = builder.build().map_err(|e| e.to_string())?;
@@ -71,10 +94,13 @@ pub fn run(program: &Program, rung: Option<Wish>, sabotage: Option<Sabotage>) ->
         let mut world = world.into_inner().unwrap_or_else(PoisonError::into_inner);
         // Also where the program has failed: nobody waits at the gate, or for a cycle, when the heap goes.
         let finished = world.finish(&mut m);
-        done.and(finished).and_then(|()| world.step(&mut m, Op::Collect {})).and_then(|()| world.end(&mut m))
+        done.and(finished)
+            .and_then(|()| world.step(&mut m, Op::Collect {}))
+            .and_then(|()| world.end(&mut m))?;
+        Ok::<u64, String>(world.held)
     });
     let stats = heap.stats();
-    done.map(|()| Counts {
+    done.map(|held| Counts {
         programs: 1,
         operations: program.ops.len() as u64,
         cycles: stats.cycles,
@@ -82,6 +108,9 @@ pub fn run(program: &Program, rung: Option<Wish>, sabotage: Option<Sabotage>) ->
         failures: stats.failures,
         weak_cut: stats.weak_refs_cleared + stats.weak_entries_cleared,
         finalized: stats.finalizers_taken,
+        fallbacks: stats.fallbacks,
+        held,
+        preimages: stats.preimages,
     })
 }
 

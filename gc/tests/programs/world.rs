@@ -3,7 +3,7 @@
 //! Operations that concern weak things are in [`weakly`](super::weakly), comparisons in [`check`](super::check). An operation
 //! returns what was found wrong.
 
-use super::language::{Gate, Kinds, Language, Plan, Shape, coded};
+use super::language::{Gate, Kinds, LARGE_SLOTS, Language, Plan, Shape, coded};
 use super::model::{Id, MAPS, Model, Node};
 use super::ops::Op;
 use super::weakly::{Interned, Weak};
@@ -15,16 +15,20 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
+/// The heap's limit.
+pub const LIMIT: usize = 64 << 20;
+
 /// Words of native memory that is a root.
 const PLACES: usize = 6;
 
 /// How long a cycle that was begun is waited for to come to the gate.
-const TO_THE_GATE: Duration = Duration::from_millis(10);
+const TO_THE_GATE: Duration = Duration::from_millis(100);
 
 /// What is done wrong on purpose, to see whether it is noticed.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -35,6 +39,13 @@ pub enum Sabotage {
     KeptRoot,
     /// References in native memory are not registered: a cycle of the young loses what only they lead to.
     HiddenReferences,
+    /// The same, and the verifier is there to notice.
+    HiddenAndVerified,
+}
+
+impl Sabotage {
+    pub const ALL: [Self; 4] =
+        [Self::LostRoot, Self::KeptRoot, Self::HiddenReferences, Self::HiddenAndVerified];
 }
 
 /// The cycles that run beside the program, on a thread of their own.
@@ -59,10 +70,14 @@ pub struct World {
     pub scanned: usize,
     next: Id,
     handles: Vec<(Id, Option<Handle>)>,
-    places: Arc<[AtomicU64; PLACES]>,
+    /// And one more, for the gate.
+    places: Arc<[AtomicU64; PLACES + 1]>,
     in_places: [Option<Id>; PLACES],
     _places: Roots,
-    _gate_object: Handle,
+    /// The gate, if it is not in the last place.
+    gate_handle: Option<Handle>,
+    /// How many cycles were held at the gate.
+    pub held: u64,
     pins: Vec<(Id, KernelIo, Handle)>,
     pipe: (UnixStream, UnixStream),
     pub(super) weak: Vec<Weak>,
@@ -87,11 +102,9 @@ impl World {
     ) -> Result<Self, String> {
         let heap = m.heap().clone();
         let kinds = Kinds::new(&heap).map_err(|e| e.to_string())?;
-        let gate_object = m.alloc(kinds.gate, 16).map_err(|e| e.to_string())?;
-        let places = Arc::new([const { AtomicU64::new(0) }; PLACES]);
-        let range = RootRange::Fixed { start: places.as_ptr().cast(), len: PLACES };
-        Ok(Self {
-            _gate_object: heap.handle(Address::from_ptr(gate_object.as_ptr())),
+        let places = Arc::new([const { AtomicU64::new(0) }; PLACES + 1]);
+        let range = RootRange::Fixed { start: places.as_ptr().cast(), len: places.len() };
+        let mut world = Self {
             // SAFETY: the words live as long as this, and attached threads write references or 0 to them.
             _places: unsafe { heap.add_roots(range) },
             gate: heap.embedder().0.clone(),
@@ -100,6 +113,8 @@ impl World {
             table: WeakTable::new(&heap).map_err(|e| e.to_string())?,
             pipe: UnixStream::pair().map_err(|e| e.to_string())?,
             model: Model::default(),
+            gate_handle: None,
+            held: 0,
             kinds,
             background,
             scanned: 0,
@@ -117,7 +132,9 @@ impl World {
             kept: Vec::new(),
             bags: BTreeMap::new(),
             heap,
-        })
+        };
+        world.put_gate(m, true)?;
+        Ok(world)
     }
 
     /// Does one operation, and compares where it says so.
@@ -135,6 +152,7 @@ impl World {
     fn act(&mut self, m: &mut Mutator<Language>, op: Op) -> Result<Option<Done>, String> {
         match op {
             Op::Alloc { shape, size } => self.alloc(m, Plan::new(shape, size))?,
+            Op::Large { shape, size } => self.alloc(m, Plan::large(shape, size))?,
             Op::Write { from, slot, to } => {
                 if let (Some(from), Some(to)) = (self.model.pick(from), self.model.pick(to)) {
                     self.write(from, slot, Some(to));
@@ -154,7 +172,24 @@ impl World {
                     }
                 }
             }
-            Op::Unroot { root } => self.unroot(root),
+            Op::Adopt { from, slot, shape } => {
+                let before = self.handles.len();
+                self.alloc(m, Plan::new(shape, 0))?;
+                if self.handles.len() > before {
+                    self.tuck(before, from, slot);
+                }
+            }
+            Op::Tuck { root, from, slot } => {
+                if let Some(k) = nth(root, self.handles.len()) {
+                    self.tuck(k, from, slot);
+                }
+            }
+            Op::Hide { from, slot } => self.hide(from, slot),
+            Op::Unroot { root } => {
+                if let Some(k) = nth(root, self.handles.len()) {
+                    self.unroot(k);
+                }
+            }
             Op::Root { object } => {
                 if let Some(id) = self.model.pick(object) {
                     self.root(id);
@@ -199,14 +234,14 @@ impl World {
                     m.blocking(std::thread::yield_now);
                 }
             }
-            Op::Churn { amount } => self.churn(m, amount),
+            Op::Churn { amount } => self.churn(m, amount)?,
             Op::Collect {} => return self.collect(m).map(Some),
             Op::Young {} => {
                 self.finish(m)?;
                 m.collect_young();
                 return Ok(Some(Done::Some));
             }
-            Op::Start { young } => self.start(m, young % 2 == 1)?,
+            Op::Start { how } => self.start(m, how)?,
             Op::Finish {} => {
                 self.finish(m)?;
                 return Ok(Some(Done::Some));
@@ -219,8 +254,26 @@ impl World {
         Ok(None)
     }
 
+    /// A new object, or nothing where the heap may be full: where what is alive takes much of it, or stacks may keep the rest.
+    fn room(
+        &self,
+        m: &mut Mutator<Language>,
+        kind: Kind,
+        bytes: usize,
+    ) -> Result<Option<NonNull<u8>>, String> {
+        let why = match m.alloc(kind, bytes) {
+            Ok(object) => return Ok(Some(object)),
+            Err(why) => why,
+        };
+        let alive: usize = self.model.alive.iter().map(|id| self.model.nodes[id].plan.words * 8).sum();
+        if self.scanned > 0 || alive + bytes > LIMIT / 2 {
+            return Ok(None);
+        }
+        Err(format!("no room for {bytes} bytes beside {alive} that are alive: {why}"))
+    }
+
     fn alloc(&mut self, m: &mut Mutator<Language>, plan: Plan) -> Result<(), String> {
-        let Ok(object) = m.alloc(self.kinds.of(plan.shape), plan.words * 8) else { return Ok(()) };
+        let Some(object) = self.room(m, self.kinds.of(plan.shape), plan.words * 8)? else { return Ok(()) };
         let (id, at) = (self.next, Address::from_ptr(object.as_ptr()));
         self.next += 1;
         let bag = if plan.shape == Shape::Bag { plan.slots.len() } else { 0 };
@@ -248,7 +301,7 @@ impl World {
     }
 
     pub(super) fn register_bag(&mut self, m: &mut Mutator<Language>, id: Id) -> Result<(), String> {
-        if self.sabotage == Some(Sabotage::HiddenReferences) {
+        if matches!(self.sabotage, Some(Sabotage::HiddenReferences | Sabotage::HiddenAndVerified)) {
             return Ok(());
         }
         self.tokens += 1;
@@ -282,13 +335,44 @@ impl World {
         self.model.roots.push(id);
     }
 
-    fn unroot(&mut self, root: u8) {
-        if let Some(k) = nth(root, self.handles.len()) {
-            let (id, handle) = self.handles.swap_remove(k);
-            if self.sabotage == Some(Sabotage::KeptRoot) {
-                self.kept.push(handle);
-            }
-            self.model.unroot(id);
+    fn unroot(&mut self, root: usize) {
+        let (id, handle) = self.handles.swap_remove(root);
+        if self.sabotage == Some(Sabotage::KeptRoot) {
+            self.kept.push(handle);
+        }
+        self.model.unroot(id);
+    }
+
+    /// Has one object refer to another instead of a root: one of all that can, or of those whose pages no allocation opens.
+    fn tuck(&mut self, root: usize, from: u8, slot: u8) {
+        let id = self.handles[root].0;
+        let takers = |least: usize| -> Vec<Id> {
+            let takes = |id: &Id| self.model.nodes[id].plan.slots.len() >= least;
+            self.model.reachable.iter().copied().filter(takes).collect()
+        };
+        let (all, large) = (takers(1), takers(LARGE_SLOTS));
+        let among = if from >= 128 && !large.is_empty() { large } else { all };
+        if let Some(from) = nth(from, among.len()) {
+            self.write(among[from], slot, Some(id));
+            self.unroot(root);
+        }
+    }
+
+    /// Makes a root of what an object refers to, and takes the reference out of it. A marker that was not there yet learns of it
+    /// from the snapshot and from nowhere else: it was told of the roots before. That takes an object that is none, if there is any.
+    fn hide(&mut self, from: u8, slot: u8) {
+        let Model { reachable, nodes, roots, .. } = &self.model;
+        let edges = |from: &Id| nodes[from].edges.iter().map(|(at, to)| (*at, *to)).collect::<Vec<_>>();
+        let is_inner = |(_, to): &(usize, Id)| !roots.contains(to);
+        let has = |from: &Id, inner: bool| edges(from).iter().any(|edge| !inner || is_inner(edge));
+        for inner in [true, false] {
+            let all: Vec<Id> = reachable.iter().copied().filter(|id| has(id, inner)).collect();
+            let Some(from) = nth(from, all.len()).map(|k| all[k]) else { continue };
+            let mut edges = edges(&from);
+            edges.retain(|edge| !inner || is_inner(edge));
+            let Some((at, hidden)) = nth(slot, edges.len()).map(|k| edges[k]) else { continue };
+            self.root(hidden);
+            return self.set(from, at, None);
         }
     }
 
@@ -348,20 +432,32 @@ impl World {
     }
 
     /// Allocates what nobody keeps.
-    fn churn(&self, m: &mut Mutator<Language>, amount: u8) {
+    fn churn(&self, m: &mut Mutator<Language>, amount: u8) -> Result<(), String> {
         for k in 0..2 + usize::from(amount % 16) * 2 {
             let kind = [Kind::UNIFORM, Kind::LEAF][k % 2];
             let bytes = [48, 4000, 600, 9000][k % 4];
-            if m.alloc(kind, bytes).is_err() {
-                return;
+            if self.room(m, kind, bytes)?.is_none() {
+                break;
             }
         }
+        Ok(())
     }
 
-    fn start(&mut self, m: &mut Mutator<Language>, young: bool) -> Result<(), String> {
+    /// Makes a new gate: a cycle of the young does not look at what is old. What a marker was told of last it looks at first; so the
+    /// gate is the last root of all, and nothing else was looked at when somebody comes to it, or one in the middle.
+    fn put_gate(&mut self, m: &mut Mutator<Language>, last: bool) -> Result<(), String> {
+        let Some(gate) = self.room(m, self.kinds.gate, 16)? else { return Ok(()) };
+        let at = Address::from_ptr(gate.as_ptr());
+        self.places[PLACES].store(if last { coded(at) } else { 0 }, Relaxed);
+        self.gate_handle = (!last).then(|| self.heap.handle(at));
+        Ok(())
+    }
+
+    fn start(&mut self, m: &mut Mutator<Language>, how: u8) -> Result<(), String> {
         self.finish(m)?;
+        self.put_gate(m, how / 2 % 4 != 3)?;
         self.gate.close();
-        self.background.begin.send(young).map_err(|_| "the thread of the cycles has ended")?;
+        self.background.begin.send(how % 2 == 1).map_err(|_| "the thread of the cycles has ended")?;
         self.background.runs = true;
         if !self.forks {
             return Ok(());
@@ -377,6 +473,7 @@ impl World {
             false
         });
         self.background.runs = !over;
+        self.held += u64::from(self.gate.is_reached());
         Ok(())
     }
 
