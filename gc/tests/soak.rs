@@ -1,4 +1,5 @@
-//! Sixteen threads on random graphs, cycles all the time, each verified, workers that are killed and stopped at random.
+//! Sixteen threads on random graphs, cycles all the time, each verified, workers that are killed and stopped at random; with an odd seed
+//! what is freed is poisoned.
 //!
 //! As a test it lasts some seconds on each rung; `.ci/soak --minutes 10 --seed 7 --rung preimage` makes it last. The seed is
 //! printed at the start, and comes from `PALIMPSEST_SOAK_SEED` if that is set. The same seed makes each thread decide the same, one
@@ -8,7 +9,7 @@
 mod common;
 
 use common::{AtEnd, Node, Nodes, Random, new_node, number_of, rungs};
-use palimpsest::{Address, Heap, Kind, Mutator, PlainPointers, RootRange, StackScan, Stats, Wish};
+use palimpsest::{Address, Heap, Kind, Mutator, PlainPointers, RootRange, Snapshot, StackScan, Stats, Wish};
 use std::cell::Cell;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
@@ -26,6 +27,13 @@ const SHARED: usize = 64;
 /// More cycles than this there are to be, and how long they may take on a machine that is busy with other things.
 const FEW: u64 = 5;
 const SLOWEST: Duration = Duration::from_secs(60);
+
+/// How long a thread does nothing now and then, and after how many chances for that, which one operation in some thirty is.
+const REST: Duration = Duration::from_millis(1);
+const RESTS: usize = 10;
+
+/// From this time on some worker has been killed.
+const LONG: Duration = Duration::from_secs(60);
 
 /// How often it says how far it is.
 const SAYS: Duration = Duration::from_secs(10);
@@ -71,9 +79,9 @@ fn soak(rung: Wish, seed: u64) {
         .limit(256 << 20)
         .rung(rung)
         .stress(30_000)
-        .poison(false)
+        .poison(seed % 2 == 1)
         .workers(2)
-        .worker_chaos(6)
+        .worker_chaos(12)
         .worker_patience(Duration::from_millis(300));
     let nodes = Nodes::new(builder);
     let shared: Vec<AtomicPtr<Node>> = (0..SHARED).map(|_| AtomicPtr::new(null_mut())).collect();
@@ -113,21 +121,31 @@ fn soak(rung: Wish, seed: u64) {
     eprintln!("soak is over, seed {seed}:");
     say(rung, start, &stats, operations.load(Ordering::Relaxed));
     assert!(stats.cycles > FEW, "{stats}");
+    // It is the barrier, and workers that mark and die, that were to be tried.
+    assert!(stats.fallbacks * 4 < stats.cycles, "{stats}");
+    assert!(stats.snapshot != Snapshot::Preimage || stats.preimages > stats.cycles, "{stats}");
+    let forks = stats.snapshot != Snapshot::StopTheWorld;
+    assert!(!forks || seconds() < LONG || killed(&stats) > 0, "{stats}");
 }
 
-/// What has been done so far, in a line. Killed are all workers that did not end by themselves: those whose cycle failed, and those
-/// whose work the others took over.
+/// All workers that did not end by themselves: those whose cycle failed, and those whose work the others took over.
+fn killed(stats: &Stats) -> u64 {
+    stats.lost_workers + stats.failures
+}
+
+/// What has been done so far, in a line.
 fn say(rung: Wish, start: Instant, stats: &Stats, operations: u64) {
     eprintln!(
         "{rung}: {:.0} s, {operations} operations, {} cycles ({} young), {} workers killed, {} cycles failed, \
-         {} fell back, {} takeovers, {} MiB marked",
+         {} fell back, {} takeovers, {} pre-images, {} MiB marked",
         start.elapsed().as_secs_f64(),
         stats.cycles,
         stats.young_cycles,
-        stats.lost_workers + stats.failures,
+        killed(stats),
         stats.failures,
         stats.fallbacks,
         stats.takeovers,
+        stats.preimages,
         stats.marked_bytes >> 20,
     );
 }
@@ -186,7 +204,7 @@ impl<'a> Thread<'a> {
         let k = self.random.below(SLOTS);
         self.number += 1;
         let number = self.number;
-        match self.random.below(24) {
+        match self.random.below(34) {
             0..=9 => {
                 let node = new_node(m, self.nodes.kind, null_mut(), number);
                 // SAFETY: a slot of the table; no safepoint since the node was made.
@@ -214,6 +232,19 @@ impl<'a> Thread<'a> {
                 }
                 shadow[to] = moved;
             }
+            // Hides what a node refers to from a marker that was not there yet: while a cycle is marked, only the snapshot leads there, if
+            // the table is native memory.
+            24.. if shadow[k][1].is_some() => {
+                let to = self.random.below(SLOTS);
+                let hidden = shadow[k][1].take();
+                // SAFETY: a live node, and slots of the table, without a safepoint in between.
+                unsafe {
+                    let node = slot(k).read();
+                    let next = std::mem::replace(&mut (*node).next, null_mut());
+                    slot(to).write(next);
+                }
+                shadow[to] = [hidden, None, None];
+            }
             20 => {
                 // SAFETY: a slot of the table.
                 let own = unsafe { slot(k).read() };
@@ -231,8 +262,9 @@ impl<'a> Thread<'a> {
                 let kind = [Kind::LEAF, Kind::UNIFORM, Kind::CONSERVATIVE][self.random.below(3)];
                 m.alloc(kind, bytes).expect("room");
             }
-            22 if self.random.below(200) == 0 => m.blocking(std::thread::yield_now),
-            23 if self.random.below(4_000) == 0 => {
+            // Leaves the processors to the collector: more threads than it has of them would have few cycles among them.
+            22 if self.random.below(RESTS) == 0 => m.blocking(|| std::thread::sleep(REST)),
+            23 if self.random.below(40_000) == 0 => {
                 m.collect_young();
             }
             _ => m.poll(),
