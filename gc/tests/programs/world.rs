@@ -254,14 +254,14 @@ impl World {
         Ok(None)
     }
 
-    /// A new object, or nothing where the heap may be full: where what is alive takes much of it, or stacks may keep the rest.
+    /// What a request for memory has brought, or nothing where the heap may be full: where what is alive takes much of it, or stacks
+    /// may keep the rest.
     fn room(
         &self,
-        m: &mut Mutator<Language>,
-        kind: Kind,
+        object: Result<NonNull<u8>, OutOfMemory>,
         bytes: usize,
     ) -> Result<Option<NonNull<u8>>, String> {
-        let why = match m.alloc(kind, bytes) {
+        let why = match object {
             Ok(object) => return Ok(Some(object)),
             Err(why) => why,
         };
@@ -273,7 +273,16 @@ impl World {
     }
 
     fn alloc(&mut self, m: &mut Mutator<Language>, plan: Plan) -> Result<(), String> {
-        let Some(object) = self.room(m, self.kinds.of(plan.shape), plan.words * 8)? else { return Ok(()) };
+        let (kind, bytes) = (self.kinds.of(plan.shape), plan.words * 8);
+        let way = self.next % 3;
+        let object = match way {
+            0 => m.alloc(kind, bytes),
+            // SAFETY: all that may be a reference is written below, before anything else is done.
+            1 => unsafe { m.alloc_uninit(kind, bytes) },
+            // SAFETY: as above.
+            _ => unsafe { m.alloc_no_safepoint(kind, bytes) }.or_else(|_| m.alloc(kind, bytes)),
+        };
+        let Some(object) = self.room(object, bytes)? else { return Ok(()) };
         let (id, at) = (self.next, Address::from_ptr(object.as_ptr()));
         self.next += 1;
         let bag = if plan.shape == Shape::Bag { plan.slots.len() } else { 0 };
@@ -287,12 +296,15 @@ impl World {
                 words.add(1).write(bag.as_ptr().expose_provenance() as u64);
                 words.add(2).write((bag.len() as u64) << 1);
                 self.bags.insert(id, bag);
+            } else if way > 0 {
+                plan.slots.clone().for_each(|k| words.add(k).write(0));
             }
         }
         let node = Node { at, plan, edges: BTreeMap::new(), salt: 0, unreachable: 0 };
         self.model.nodes.insert(id, node);
         let forgotten = self.sabotage == Some(Sabotage::LostRoot) && id % 4 == 0;
-        self.handles.push((id, (!forgotten).then(|| self.heap.handle(at))));
+        let handle = (!forgotten).then(|| self.heap.try_handle(at)).transpose();
+        self.handles.push((id, handle.map_err(|e| e.to_string())?));
         self.model.roots.push(id);
         if bag > 0 {
             self.register_bag(m, id)?;
@@ -436,7 +448,7 @@ impl World {
         for k in 0..2 + usize::from(amount % 16) * 2 {
             let kind = [Kind::UNIFORM, Kind::LEAF][k % 2];
             let bytes = [48, 4000, 600, 9000][k % 4];
-            if self.room(m, kind, bytes)?.is_none() {
+            if self.room(m.alloc(kind, bytes), bytes)?.is_none() {
                 break;
             }
         }
@@ -446,7 +458,7 @@ impl World {
     /// Makes a new gate: a cycle of the young does not look at what is old. What a marker was told of last it looks at first; so the
     /// gate is the last root of all, and nothing else was looked at when somebody comes to it, or one in the middle.
     fn put_gate(&mut self, m: &mut Mutator<Language>, last: bool) -> Result<(), String> {
-        let Some(gate) = self.room(m, self.kinds.gate, 16)? else { return Ok(()) };
+        let Some(gate) = self.room(m.alloc(self.kinds.gate, 16), 16)? else { return Ok(()) };
         let at = Address::from_ptr(gate.as_ptr());
         self.places[PLACES].store(if last { coded(at) } else { 0 }, Relaxed);
         self.gate_handle = (!last).then(|| self.heap.handle(at));
