@@ -32,6 +32,9 @@ const NAME: &str = "each_call_that_fails_has_the_outcome_that_is_listed";
 /// Longer than this a run takes only if somebody sleeps who should have been woken: workers have more patience.
 const LONGEST: Duration = Duration::from_secs(15);
 
+/// Runs at once on each processor: they wait most of the time.
+const AT_ONCE: usize = 4;
+
 /// At most so many times of one call, one error and one rung are tried.
 const MOST: u64 = 12;
 
@@ -121,7 +124,7 @@ fn each_call_that_fails_has_the_outcome_that_is_listed() {
     let (begin, told) = (Instant::now(), AtomicUsize::new(0));
     let seen: Vec<Mutex<Seen>> = ROWS.iter().map(|_| Mutex::default()).collect();
     std::thread::scope(|s| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+        for _ in 0..AT_ONCE * std::thread::available_parallelism().map_or(1, usize::from) {
             s.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Relaxed);
