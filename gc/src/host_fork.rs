@@ -24,10 +24,10 @@ pub enum HostFork {
     /// and takes time with the size of what is in use. This holds for every `fork` through the C library, also where `exec`
     /// follows; not for `vfork` and `posix_spawn`.
     ///
-    /// With such a heap in the process, `fork` is a safepoint of every heap that the calling thread is attached to. Attached
-    /// threads that neither poll nor block for two seconds, or that wait for a lock which the caller of `fork` holds (one of
-    /// the C library's before glibc 2.36, for one), leave the child without a copy; so does a caller of `fork` that is itself pinned in the
-    /// heap ([`Mutator::step_in_pinned`](crate::Mutator::step_in_pinned)), at once.
+    /// With such a heap in the process, `fork` is a safepoint of every heap that the calling thread is attached to. Where an attached
+    /// thread neither polls nor blocks for two seconds, or a listener takes as long (either may wait for a lock which the caller of
+    /// `fork` holds: one of the C library's before glibc 2.36, for one), the child is left without a copy; so it is, at once, by a caller
+    /// of `fork` that is itself pinned in the heap ([`Mutator::step_in_pinned`](crate::Mutator::step_in_pinned)).
     ///
     /// Of the attached threads the child has the one that forked. Root ranges that others registered are still roots there, so
     /// they must not lie on those threads' stacks, which are gone.
@@ -39,7 +39,9 @@ pub enum HostFork {
 
 impl<E: Embedder> Copied for Core<E> {
     fn rest(&self, patience: Duration) -> bool {
-        self.is_ours() && self.mailbox.rest(|| self.registry.stopping_for() >= patience)
+        // A thread that is to stop, or a listener, may wait for something that the forking thread has.
+        let is_hopeless = || self.registry.stopping_for().max(self.events.telling_for()) >= patience;
+        self.is_ours() && self.mailbox.rest(is_hopeless)
     }
 
     fn stop(&self, limit: Duration) -> bool {

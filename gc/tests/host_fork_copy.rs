@@ -461,7 +461,8 @@ fn a_thread_that_waits_for_the_forking_one_costs_the_copy() {
         while !ready.load(Relaxed) {
             std::thread::yield_now();
         }
-        // The second time a cycle is in flight, which waits for the same thread.
+        // The forking thread runs in the heap, too. The second time a cycle is in flight, which waits for the same thread.
+        let _m = nodes.heap.attach(StackScan::None).unwrap();
         for _ in 0..2 {
             let ((), end, said) = in_child((), |()| i32::from(nodes.heap.attach(StackScan::None).is_ok()));
             assert_eq!((end.code(), said.as_str()), (Some(0), ""));
@@ -495,6 +496,30 @@ fn a_pinned_thread_forks_without_a_copy() {
     drop(m);
     let ((), end, _) = in_child((), |()| i32::from(nodes.heap.attach(StackScan::None).is_ok()));
     assert_eq!(end.code(), Some(1), "the next child has one");
+}
+
+/// A listener that waits for the caller of `fork` is not waited for either.
+#[test]
+fn a_listener_that_waits_for_the_forking_thread_costs_the_copy() {
+    if !alone("a_listener_that_waits_for_the_forking_thread_costs_the_copy") {
+        return;
+    }
+    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    let (told, ready) = (std::sync::Mutex::new(told), std::sync::Mutex::new(ready));
+    let nodes = Nodes::new(builder().on_cycle(move |_| {
+        ready.lock().unwrap().send(()).unwrap();
+        // Until the forking thread lets it go on.
+        let _ = told.lock().unwrap().recv();
+    }));
+    std::thread::scope(|s| {
+        s.spawn(|| nodes.heap.attach(StackScan::None).unwrap().collect());
+        is_ready.recv().unwrap();
+        let _m = nodes.heap.attach(StackScan::None).unwrap();
+        let ((), end, said) = in_child((), |()| i32::from(nodes.heap.attach(StackScan::None).is_ok()));
+        assert_eq!((end.code(), said.as_str()), (Some(0), ""));
+        drop(tell);
+    });
 }
 
 #[test]

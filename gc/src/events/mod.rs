@@ -20,9 +20,13 @@ pub use told::{CycleBegin, Pause, Reason, Sweep};
 
 use crate::error::OutOfMemory;
 use crate::stats::CycleRecord;
+use palimpsest_runtime::host_fork::does_this_thread_collect;
 use palimpsest_runtime::ladder::Ladder;
+use palimpsest_runtime::sys::clock;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 /// Told of what the collector does, by [`HeapBuilder::listener`](crate::HeapBuilder::listener). Every method does nothing unless
 /// it is implemented.
@@ -106,15 +110,36 @@ impl<F: Fn(&CycleRecord) + Send + Sync> Listener for OnCycle<F> {
 /// Those who listen to one heap.
 pub(crate) struct Events {
     listeners: Box<[Box<dyn Listener>]>,
+    /// Since when the collector's thread tells, by the monotonic clock; 0: it does not.
+    telling_since: AtomicU64,
 }
 
 impl Events {
     pub(crate) fn new(listeners: Vec<Box<dyn Listener>>) -> Self {
-        Self { listeners: listeners.into() }
+        Self { listeners: listeners.into(), telling_since: AtomicU64::new(0) }
     }
 
     /// Tells each listener, whatever the others do.
     pub(crate) fn tell(&self, what: impl Fn(&dyn Listener)) {
+        let collects = !self.listeners.is_empty() && does_this_thread_collect();
+        let since = if collects { clock::monotonic_ns() } else { 0 };
+        if collects {
+            self.telling_since.store(since, Relaxed);
+        }
+        self.tell_all(what);
+        if collects {
+            self.telling_since.store(0, Relaxed);
+        }
+    }
+
+    /// For how long the collector's thread has been telling its listeners something, if it is.
+    pub(crate) fn telling_for(&self) -> Duration {
+        let since = self.telling_since.load(Relaxed);
+        let tells = if since == 0 { 0 } else { clock::monotonic_ns().saturating_sub(since) };
+        Duration::from_nanos(tells)
+    }
+
+    fn tell_all(&self, what: impl Fn(&dyn Listener)) {
         for listener in &self.listeners {
             // A listener that panics has said so; the collector, for which all threads wait, goes on.
             if let Err(payload) = catch_unwind(AssertUnwindSafe(|| what(&**listener))) {

@@ -78,7 +78,7 @@ impl<E: Embedder> Mutator<E> {
     /// no `fork`, no waiting in another heap. Allocations fail where they would otherwise wait for a cycle.
     ///
     /// A cycle that is due waits until the thread has stepped out, and with it every other thread of the heap that comes to a safepoint,
-    /// steps in, attaches or detaches. So a thread is pinned for a short time, and waits for no other meanwhile.
+    /// steps in or attaches. So a thread is pinned for a short time, and waits for no other meanwhile.
     ///
     /// For interfaces that promise that references are good for a while, without anybody saying where they are.
     ///

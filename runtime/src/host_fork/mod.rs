@@ -52,8 +52,10 @@ static ALL: Mutex<Vec<Weak<dyn Copied>>> = Mutex::new(Vec::new());
 #[derive(Default)]
 struct Forking {
     held: Vec<Arc<dyn Copied>>,
-    /// Heaps that are not copied this time. They may be the last owners: they are not to be dropped before the fork is over.
-    refused: Vec<Arc<dyn Copied>>,
+    /// Heaps that are not copied this time, and whether they rest. They may be the last owners: they are not to be dropped before
+    /// the fork is over. Until the thread runs again no cycle of theirs begins, or else none waits for a thread to stop: that
+    /// one may wait for something that the forking thread has.
+    refused: Vec<(Arc<dyn Copied>, bool)>,
     /// The child has no copy of some heap that it should have one of.
     is_less: bool,
     own: Option<Return>,
@@ -147,7 +149,8 @@ fn hold_all() {
     let all: Vec<_> = ALL.lock().iter().filter_map(Weak::upgrade).collect();
     let (resting, gone): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|heap| !is_pinned(heap.registry()) && heap.rest(PATIENCE));
-    forking.refused = gone;
+    gone.iter().for_each(|heap| heap.registry().give_way());
+    forking.refused = gone.into_iter().map(|heap| (heap, false)).collect();
     let stopped = stop_all(&resting);
     for heap in resting {
         if stopped && heap.copy() {
@@ -158,8 +161,7 @@ fn hold_all() {
             // SAFETY: stopped by this thread.
             unsafe { heap.start() };
         }
-        heap.work();
-        forking.refused.push(heap);
+        forking.refused.push((heap, true));
     }
     forking.is_less = !forking.refused.is_empty();
 }
@@ -208,6 +210,13 @@ extern "C" fn in_parent() {
     };
     if let Some(own) = &forking.own {
         own.later();
+    }
+    for (heap, rests) in &forking.refused {
+        if *rests {
+            heap.work();
+        } else {
+            heap.registry().stop_again();
+        }
     }
     // The last owner of a heap may have let go of it meanwhile: it is dropped here, under no lock.
     drop(forking);

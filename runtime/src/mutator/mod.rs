@@ -1,6 +1,6 @@
 //! Threads that use the heap, and bringing them all to a stop.
 //!
-//! Each attached thread has a [`MutatorState`] in one of three states:
+//! Each attached thread has a [`MutatorState`] in one of these states:
 //!
 //! ```text
 //!   Running ──poll sees the stop──▶ Parked ──the world resumes──▶ Running
@@ -42,7 +42,7 @@ const RUNNING: u32 = 0;
 const PARKED: u32 = 1;
 const BLOCKED: u32 = 2;
 const PINNED: u32 = 3;
-/// Detached, and still on the list: whoever takes that next removes it.
+/// Detached, and still on the list: who attaches, detaches or stops the world next removes it.
 const GONE: u32 = 4;
 
 /// Whether the world has to wait for a thread in this state.
@@ -83,7 +83,10 @@ impl MutatorState {
     fn note_end(&self) {
         if !clock::thread_exists(self.thread.load(Relaxed)) {
             self.stack_top.store(0, SeqCst);
-            self.state.store(BLOCKED, SeqCst);
+            // Unless it has detached meanwhile.
+            for state in [RUNNING, PINNED] {
+                let _ = self.state.compare_exchange(state, BLOCKED, SeqCst, SeqCst);
+            }
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Registry {
     stopped_by: AtomicU64,
     /// Since when threads are waited for, by the monotonic clock; 0: they are not. No part of the protocol, and none of its model.
     stopping_since: Unmodelled,
+    /// How many threads have it that nobody waits for others to stop; see [`Registry::give_way`]. Not modelled either.
+    giving_way: Unmodelled,
     /// Processors this process may use. Looked up once: that reads files.
     processors: usize,
     home: Home,
@@ -67,6 +69,7 @@ impl Registry {
             stopper: AtomicI32::new(-1),
             stopped_by: AtomicU64::new(0),
             stopping_since: Unmodelled::new(0),
+            giving_way: Unmodelled::new(0),
             processors: available_parallelism().map_or(1, usize::from),
             home: Home::new(),
         }
@@ -130,7 +133,8 @@ impl Registry {
     /// they run again.
     fn lock_threads(&self) -> MutexGuard<'_, Vec<Arc<MutatorState>>> {
         loop {
-            if let Some(threads) = self.threads.try_lock() {
+            if let Some(mut threads) = self.threads.try_lock() {
+                threads.retain(|state| !state.is_gone());
                 return threads;
             }
             let mut others = Attachment::all();
@@ -189,7 +193,31 @@ impl Registry {
     /// Stops the world: returns when no attached thread runs. The caller is not attached, or blocking.
     pub fn stop_world(&self) -> StoppedWorld<'_> {
         // A thread that does not stop is waited for, for ever if need be.
-        self.try_stop_world(Duration::MAX).expect("no limit was set")
+        loop {
+            if let Some(world) = self.try_stop_world(Duration::MAX) {
+                return world;
+            }
+            while self.gives_way() {
+                futex::nap(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// From here to [`Registry::stop_again`] nobody waits for a thread to stop: whoever does lets the world go on, and tries again
+    /// afterwards. For a thread that forks, and must not wait for those who wait for it.
+    pub(crate) fn give_way(&self) {
+        self.giving_way.fetch_add(1, SeqCst);
+        self.arrivals.fetch_add(1, SeqCst);
+        futex::wake_all(&self.arrivals);
+    }
+
+    /// Ends what [`Registry::give_way`] began.
+    pub(crate) fn stop_again(&self) {
+        self.giving_way.fetch_sub(1, SeqCst);
+    }
+
+    fn gives_way(&self) -> bool {
+        self.giving_way.load(SeqCst) > 0
     }
 
     /// The same, but gives up after this time, and the world goes on.
@@ -216,7 +244,7 @@ impl Registry {
                     break;
                 }
                 let waited = clock::monotonic_ns() - start;
-                if waited >= limit_ns {
+                if waited >= limit_ns || self.gives_way() {
                     self.stopping_since.store(0, Relaxed);
                     return None;
                 }

@@ -305,8 +305,8 @@ impl Child {
             // It is no child: its number may be somebody else's.
             Err(Errno::CHILD) => return Err(Errno::CHILD),
             Err(errno) => {
-                // Who may not wait may still read.
-                if parent_of(pid).is_none_or(|parent| parent == own_pid()) {
+                // Who may not wait may still read. If not, it goes by itself: nobody admits it.
+                if parent_of(pid).is_some_and(|parent| parent == own_pid()) {
                     end_unwatched(pid);
                 }
                 return Err(errno);

@@ -1,6 +1,6 @@
 //! What is said of the attached threads when an invariant does not hold. Async-signal-safe.
 
-use super::super::{BLOCKED, MutatorState, PARKED, PINNED, RUNNING};
+use super::super::{BLOCKED, GONE, MutatorState, PARKED, PINNED, RUNNING};
 use super::Registry;
 use crate::crash::Account;
 use crate::sync::Ordering::{Relaxed, SeqCst};
@@ -17,6 +17,7 @@ fn name(state: u32) -> &'static str {
         PARKED => "parked",
         BLOCKED => "in a blocking region",
         PINNED => "running, pinned",
+        GONE => "detached",
         _ => "in no state that there is",
     }
 }
@@ -38,7 +39,8 @@ impl Registry {
 }
 
 fn tell(account: &mut Account, threads: &[Arc<MutatorState>], reporter: u32, world: &str) {
-    account.line("mutators", format_args!("{} attached; the world {world}", threads.len()));
+    let attached = threads.iter().filter(|thread| !thread.is_gone()).count();
+    account.line("mutators", format_args!("{attached} attached; the world {world}"));
     for thread in threads.iter().take(MOST) {
         let number = thread.thread.load(Relaxed);
         let own = if number == reporter { " (it reports)" } else { "" };
