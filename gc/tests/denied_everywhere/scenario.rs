@@ -42,12 +42,20 @@ const NODES: u64 = 2_000;
 const LIMIT: usize = 8 << 20;
 
 /// What the program met, in the order in which it did.
-#[derive(Clone, Default)]
-struct Met(Arc<Mutex<Vec<(Outcome, String)>>>);
+#[derive(Clone)]
+struct Met {
+    fault: Option<Fault>,
+    list: Arc<Mutex<Vec<(Outcome, String)>>>,
+}
 
 impl Met {
+    /// How many calls have failed on purpose.
+    fn dealt(&self) -> u64 {
+        self.fault.map_or(0, |fault| inject::failed(ROWS[fault.row].call))
+    }
+
     fn with(&self, outcome: Outcome, why: impl ToString) {
-        self.0.lock().expect("no panic").push((outcome, why.to_string()));
+        self.list.lock().expect("no panic").push((outcome, why.to_string()));
     }
 }
 
@@ -59,18 +67,18 @@ pub fn play(rung: &str, fault: Option<Fault>) {
     unsafe { libc::close(0) };
     let before = descriptors();
     fault.into_iter().for_each(Fault::arm);
-    let met = Met::default();
+    let met = Met { fault, list: Arc::default() };
     with_heap(rung, &met);
     let (left, after) = (children(), descriptors());
     end_without_detaching(&met);
-    let dealt = fault.map_or(0, |fault| inject::failed(ROWS[fault.row].call));
+    let dealt = met.dealt();
     inject::disarm();
     if !left.is_empty() {
         met.with(Outcome::LeavesZombies, format!("{left:?}"));
         assert!(left.iter().all(|(_, state)| state == "Z"), "children that live: {left:?}");
     }
     assert!(after.is_subset(&before), "descriptors that are left: {:?}", after.difference(&before));
-    for (outcome, why) in met.0.lock().expect("no panic").iter() {
+    for (outcome, why) in met.list.lock().expect("no panic").iter() {
         println!("\nREPORT met {outcome:?} {}", why.replace('\n', " "));
     }
     for role in Role::ALL {
@@ -220,11 +228,13 @@ fn work(nodes: &Nodes, met: &Met) {
     fork_copy(&mut m, nodes, first, met);
     exhaust(&mut m, nodes, met);
     check_list(first, NODES);
-    recover(&mut m, nodes);
+    if met.dealt() > 0 {
+        recover(&mut m, nodes);
+    }
     check_list(first, NODES);
 }
 
-/// When nothing fails any more cycles are as they were, unless the barrier was given up: that is for good.
+/// What was to fail has failed: when nothing does any more cycles are as they were, unless the barrier was given up: that is for good.
 fn recover(m: &mut Mutator<PlainPointers>, nodes: &Nodes) {
     inject::disarm();
     // One that had begun, and one in the stopped world where two had failed.
