@@ -4,7 +4,7 @@
 //! which of the [`Outcome`]s it met. What must not happen is a panic.
 
 use crate::common::child::{in_child, is_stopped_by};
-use crate::common::{AtEnd, Node, Nodes, check_list, list, new_node, number_of};
+use crate::common::{AtEnd, Node, Nodes, check_list, new_node, number_of};
 use crate::expected::{Outcome, ROWS, Row};
 use palimpsest::{
     Address, Handle, Heap, HostFork, Kind, Layout, Mutator, PlainPointers, Snapshot, StackScan, WeakRef, Wish,
@@ -148,8 +148,14 @@ fn attach(nodes: &Nodes, met: &Met) -> Option<Mutator<PlainPointers>> {
         .find_map(|scan| nodes.heap.attach(scan).map_err(|why| met.with(Outcome::AttachRefused, why)).ok())
 }
 
-fn rooted(nodes: &Nodes, at: *mut Node) -> Handle {
-    nodes.heap.handle(Address::from_ptr(at))
+/// A list, and what keeps it: the stack may not be scanned, and the other thread has cycles meanwhile.
+fn rooted_list(m: &mut Mutator<PlainPointers>, nodes: &Nodes, len: u64) -> Handle {
+    let kept = nodes.heap.handle(Address::new(0));
+    for number in 0..len {
+        let node = new_node(m, nodes.kind, kept.get().as_ptr(), number);
+        kept.set(Address::from_ptr(node));
+    }
+    kept
 }
 
 /// A thread that ends without detaching: nobody waits for it. Its heap stays.
@@ -168,8 +174,8 @@ fn end_without_detaching(met: &Met) {
 /// A second thread, which allocates and writes all the while.
 fn beside(nodes: &Nodes, met: &Met, done: &AtomicBool) {
     let Some(mut m) = attach(nodes, met) else { return };
-    let own = list(&mut m, nodes.kind, 50);
-    let _own = rooted(nodes, own);
+    let kept = rooted_list(&mut m, nodes, 50);
+    let own = kept.get().as_ptr();
     while !done.load(SeqCst) {
         rewrite(own);
         // In a heap that is full there is an error.
@@ -192,16 +198,18 @@ fn rewrite(mut at: *mut Node) {
 
 fn work(nodes: &Nodes, met: &Met) {
     let Some(mut m) = attach(nodes, met) else { return };
-    let first = list(&mut m, nodes.kind, NODES);
-    let _first = rooted(nodes, first);
+    let kept = rooted_list(&mut m, nodes, NODES);
+    let first = kept.get().as_ptr();
     let weak = weak_to(&mut m, first, met);
     let gone = new_node(&mut m, nodes.kind, std::ptr::null_mut(), 7);
+    let for_now = nodes.heap.handle(Address::from_ptr(gone));
     let to_gone = weak_to(&mut m, gone, met);
     for (node, token) in [(first, 1), (gone, 2)] {
         if let Err(why) = m.register_finalizer(Address::from_ptr(node), token) {
             met.with(Outcome::OutOfMemory, why);
         }
     }
+    drop(for_now);
     let mut finalized = 0;
     for round in 0..4 {
         // Large garbage, whose memory goes back to the system.
