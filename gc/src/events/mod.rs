@@ -122,9 +122,8 @@ impl Events {
     /// Tells each listener, whatever the others do.
     pub(crate) fn tell(&self, what: impl Fn(&dyn Listener)) {
         let collects = !self.listeners.is_empty() && does_this_thread_collect();
-        let since = if collects { clock::monotonic_ns() } else { 0 };
         if collects {
-            self.telling_since.store(since, Relaxed);
+            self.telling_since.store(clock::monotonic_ns(), Relaxed);
         }
         self.tell_all(what);
         if collects {

@@ -314,6 +314,8 @@ impl Registry {
         self.home.move_here();
         self.stopped_by.store(0, SeqCst);
         self.stopping_since.store(0, Relaxed);
+        // Of a fork before this one, whose thread is about to end it in the parent.
+        self.giving_way.store(0, SeqCst);
         self.stop.store(0, SeqCst);
         // SAFETY: as above.
         unsafe { self.threads.let_go() };
