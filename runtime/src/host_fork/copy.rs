@@ -22,7 +22,7 @@ use std::time::Duration;
 /// A heap whose children have a copy of it.
 pub trait Copied: Send + Sync {
     /// In the parent, before the fork: brings the heap to rest between two cycles. `false`: the heap is going away; or a cycle waits for
-    /// threads that do not stop, for so long.
+    /// threads that do not stop, or a listener does not return, for so long.
     fn rest(&self, patience: Duration) -> bool;
 
     /// After that: stops its world. The calling thread counts as blocked. `false`: not in this time, and the world goes on.
