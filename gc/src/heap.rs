@@ -20,13 +20,13 @@ use palimpsest_runtime::ladder::{self, Ladder, Wish};
 use palimpsest_runtime::mutator::aside;
 use palimpsest_runtime::sys::lock::Mutex;
 use palimpsest_runtime::sys::process;
+use palimpsest_runtime::sys::thread::Thread;
 use palimpsest_runtime::worker::MAX_WORKERS;
 use palimpsest_runtime::{Address, Bytes};
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 
 /// What is said of a heap whose barrier had to be given up.
 pub(crate) const BROKEN: &str =
@@ -43,7 +43,7 @@ pub struct Heap<E: Embedder>(Arc<Inner<E>>);
 
 struct Inner<E: Embedder> {
     core: Arc<Core<E>>,
-    collector: Mutex<Option<JoinHandle<()>>>,
+    collector: Mutex<Option<Thread>>,
     restarting: Mutex<()>,
     /// That the heap is heard where an invariant does not hold.
     presence: ManuallyDrop<Presence>,
@@ -279,7 +279,7 @@ impl<E: Embedder> fmt::Debug for Heap<E> {
 impl<E: Embedder> Inner<E> {
     fn start_collector(&self) -> Result<(), Error> {
         let core = self.core.clone();
-        let collector = process::start_thread("palimpsest", move || {
+        let collector = Thread::start(c"palimpsest", move || {
             Collector::new(core.clone()).run();
             core.end();
         });
@@ -324,9 +324,9 @@ impl<E: Embedder> Drop for Inner<E> {
         let collector = self.collector.lock().take();
         match collector {
             // A listener may drop the last clone, on the collector's own thread, which ends the heap when it has come to its end.
-            Some(collector) if collector.thread().id() == std::thread::current().id() => {}
+            Some(collector) if collector.is_current() => {}
             // A collector that panicked has said so. Another heap's must not wait for this thread meanwhile.
-            Some(collector) => drop(aside(|| collector.join())),
+            Some(collector) => aside(|| collector.join()),
             // It was never started.
             None => self.core.end(),
         }

@@ -35,8 +35,8 @@ use crate::sys::lock::{HoldAcrossFork, Mutex, RawFutex};
 use crate::sys::signal::{self, Fault};
 use crate::sys::{futex, generation, inherited, process};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Once, Weak};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 pub use crate::sys::generation::{Generation, Home};
@@ -96,21 +96,31 @@ pub fn copy(heap: Weak<dyn Copied>) {
     all.push(heap);
 }
 
+/// Whether forks are watched: [`NEVER`], [`ALWAYS`], or the process in which a thread is about to begin.
+static WATCHED: AtomicU32 = AtomicU32::new(NEVER);
+const NEVER: u32 = 0;
+const ALWAYS: u32 = u32::MAX;
+
 /// Begins to watch for forks, unless that was done before. Whoever makes a heap calls this first.
 ///
 /// # Errors
 /// Where the C library has no memory for it.
 pub fn watch() -> Result<(), Error> {
-    static ONCE: Once = Once::new();
-    static ANSWER: AtomicI32 = AtomicI32::new(0);
-    ONCE.call_once(|| {
-        if let Err(errno) = process::at_fork(prepare, in_parent, in_child) {
-            ANSWER.store(errno.raw_os_error(), Ordering::Relaxed);
+    let own = process::own_pid().as_raw_nonzero().get() as u32;
+    loop {
+        match WATCHED.load(Ordering::Acquire) {
+            ALWAYS => return Ok(()),
+            // Another thread is at it.
+            who if who == own => futex::nap(Duration::from_micros(50)),
+            // Nobody is; or a thread was that stayed behind in the parent.
+            who => {
+                if WATCHED.compare_exchange(who, own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                    let answer = process::at_fork(prepare, in_parent, in_child);
+                    WATCHED.store(if answer.is_ok() { ALWAYS } else { NEVER }, Ordering::Release);
+                    return answer.map_err(|errno| Error::denied("pthread_atfork", errno));
+                }
+            }
         }
-    });
-    match ANSWER.load(Ordering::Relaxed) {
-        0 => Ok(()),
-        errno => Err(Error::denied("pthread_atfork", crate::sys::Errno::from_raw_os_error(errno))),
     }
 }
 
@@ -224,6 +234,7 @@ extern "C" fn in_parent() {
 
 /// In the child. Async-signal-safe.
 extern "C" fn in_child() {
+    WATCHED.store(ALWAYS, Ordering::Relaxed);
     generation::begin();
     crate::crash::in_child();
     inject::become_one(Role::Child);

@@ -23,6 +23,7 @@ pub mod process;
 pub mod signal;
 pub mod smaps;
 pub mod stack;
+pub mod thread;
 pub mod uffd;
 
 pub use rustix::io::Errno;

@@ -10,7 +10,6 @@ use super::{Errno, clear, memory};
 use rustix::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 use std::sync::atomic::AtomicU32;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A child of this process, reaped when dropped.
@@ -266,15 +265,6 @@ pub fn kernel_release() -> impl std::fmt::Display {
         }
     }
     Release(rustix::system::uname())
-}
-
-/// Starts a thread of the collector's own. It begins with all signals blocked.
-pub fn start_thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Errno> {
-    check(Call::Thread)?;
-    let thread = std::thread::Builder::new().name(name.into());
-    // A new thread has its creator's mask: a signal that comes before it could set its own would run a handler in it.
-    super::signal::with_all_blocked(|| thread.spawn(body))
-        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::AGAIN))
 }
 
 /// This process.

@@ -19,13 +19,13 @@ use crate::barrier::Barrier;
 use crate::error::Error;
 use crate::sys::event::{Event, wait_readable};
 use crate::sys::lock::Mutex;
+use crate::sys::thread::Thread;
 use crate::sys::uffd::Door;
 use crate::sys::{Errno, process};
 use crate::unit::{PAGE_SIZE, PageIndex, PageRange};
 use rustix::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// userfaultfd whose events a thread reads.
@@ -34,7 +34,7 @@ pub(in crate::barrier) struct Monitor {
     registered: Registered,
     end: Event,
     ended: AtomicBool,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    thread: Mutex<Option<Thread>>,
 }
 
 impl Monitor {
@@ -77,7 +77,7 @@ impl Delivery for Monitor {
 
     fn start(&self, barrier: &Arc<Barrier>) -> Result<(), Error> {
         let barrier = barrier.clone();
-        let thread = process::start_thread("palimpsest-uffd", move || barrier.delivery().serve(&barrier));
+        let thread = Thread::start(c"palimpsest-uffd", move || barrier.delivery().serve(&barrier));
         let thread = thread.map_err(|errno| {
             Error::advise("starting the monitor thread", errno, "check RLIMIT_NPROC and pids.max")
         })?;
@@ -90,7 +90,7 @@ impl Delivery for Monitor {
         self.end.raise();
         if let Some(thread) = self.thread.lock().take() {
             // A monitor that panicked has ended the process.
-            let _ = thread.join();
+            thread.join();
         }
     }
 
