@@ -54,6 +54,8 @@ pub(crate) struct Core<E> {
     pub(crate) fork_failed: AtomicBool,
     /// Whether that thread is the parent's, in a child with a copy, and not yet started here.
     pub(crate) collector_gone: AtomicBool,
+    /// Held by the thread that starts it.
+    pub(crate) restarting: Mutex<()>,
     pub(crate) embedder: E,
     pub(crate) options: Options,
     /// The same as text, for a report that cannot allocate any.
@@ -145,6 +147,7 @@ impl<E: Embedder> Core<E> {
             group,
             fork_failed: AtomicBool::new(false),
             collector_gone: AtomicBool::new(false),
+            restarting: Mutex::default(),
             returned: AtomicU64::new(0),
             no_huge_pages: options
                 .leaf_huge_pages

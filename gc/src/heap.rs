@@ -44,7 +44,6 @@ pub struct Heap<E: Embedder>(Arc<Inner<E>>);
 struct Inner<E: Embedder> {
     core: Arc<Core<E>>,
     collector: Mutex<Option<Thread>>,
-    restarting: Mutex<()>,
     /// That the heap is heard where an invariant does not hold.
     presence: ManuallyDrop<Presence>,
 }
@@ -290,7 +289,7 @@ impl<E: Embedder> Inner<E> {
     /// In a child that has a copy of the heap: starts the threads that it has not. That cannot be done where the child begins.
     #[cold]
     fn restart_collector(&self) {
-        let _restarting = self.restarting.lock();
+        let _restarting = self.core.restarting.lock();
         if !self.core.collector_gone.load(Ordering::SeqCst) {
             return;
         }
@@ -563,8 +562,7 @@ impl<E: Embedder> HeapBuilder<E> {
         })?;
         let core = Arc::new(core);
         let presence = ManuallyDrop::new(Presence::of(core.clone()));
-        let (collector, restarting) = (Mutex::default(), Mutex::default());
-        let inner = Inner { core: core.clone(), collector, restarting, presence };
+        let inner = Inner { core: core.clone(), collector: Mutex::default(), presence };
         inner.start_collector()?;
         // Nobody has the heap yet who could ask for a cycle.
         core.events.tell(|listener| listener.heap_made(&core.ledger.ladder));

@@ -64,6 +64,8 @@ impl<E: Embedder> Copied for Core<E> {
     }
 
     fn hold_locks(&self) {
+        // In a child of a child: a thread that steps in is none that the world waits for.
+        self.restarting.hold();
         self.roots.hold();
         self.layouts_lock().hold();
         self.weak_tables.hold();
@@ -134,6 +136,7 @@ impl<E: Embedder> Core<E> {
             self.weak_tables.let_go();
             self.layouts_lock().let_go();
             self.roots.let_go();
+            self.restarting.let_go();
         }
     }
 }
