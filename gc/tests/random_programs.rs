@@ -155,6 +155,7 @@ fn random_programs_agree_with_the_model() {
     }
     println!("all: {all}");
     assert!(all.cycles > all.programs && all.weak_cut > 0 && all.finalized > 0, "{all}");
+    assert!(all.children > 0, "{all}");
 }
 
 /// Programs are worth something if cycles are in the middle of marking when they write, and if what they write to was armed.

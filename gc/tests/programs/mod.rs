@@ -7,7 +7,7 @@
 //! [`model`] is the shadow graph: identities and edges, no memory. [`world`] does each operation in both, and compares. [`language`]
 //! says what the objects look like, and has the *gate*, by which a worker is held in the middle of its marking until the
 //! program has done what it likes. [`run`] has the threads and the rungs, [`apart`] the process
-//! that may go down with a program.
+//! that may go down with a program, [`fork`] the children that a program makes.
 //!
 //! # What is compared
 //!
@@ -28,6 +28,7 @@
 
 pub mod apart;
 pub mod check;
+pub mod fork;
 pub mod language;
 pub mod model;
 pub mod ops;

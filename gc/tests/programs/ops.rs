@@ -134,6 +134,8 @@ operations! {
     12 "start" Start { how }
     /// Opens the gate and waits for the cycle to end.
     9 "finish" Finish {}
+    /// Forks as a host does: the child goes on for a while with its copy of the heap, or has none.
+    2 "fork" Fork {}
     /// Compares without a cycle.
     2 "check" Check {}
 }
@@ -157,6 +159,7 @@ pub fn options(bits: u8) -> String {
         (8 | 16, "stress=9"),
         (32 | 64, "preimage-limit=64K"),
         (16 | 128, "worker-chaos=5"),
+        (8, "host-fork=copy"),
     ];
     options.extend(choices.iter().filter(|(mask, _)| bits & mask == *mask).map(|(_, option)| option));
     options.join(",")

@@ -7,7 +7,7 @@
 use super::language::{Gate, Language};
 use super::ops::{Op, Program};
 use super::world::{Background, LIMIT, Sabotage, World};
-use palimpsest::{Heap, Mutator, StackScan, Wish};
+use palimpsest::{Heap, HostFork, Mutator, StackScan, Wish};
 use std::fmt;
 use std::ops::AddAssign;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -58,6 +58,8 @@ counts! {
     /// Cycles that were held at the gate.
     held,
     preimages,
+    /// Children that the program forked.
+    children,
     weak_cut,
     finalized,
 }
@@ -65,12 +67,12 @@ counts! {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { programs, operations, cycles, young, failures, .. } = self;
-        let Self { fallbacks, held, preimages, weak_cut, finalized, .. } = self;
+        let Self { fallbacks, held, preimages, children, weak_cut, finalized, .. } = self;
         write!(
             f,
             "{programs} programs, {operations} operations, {cycles} cycles ({young} young, {failures} failed, \
              {fallbacks} fell back, {held} held at the gate), {preimages} pre-images, \
-             {weak_cut} weak references cut, {finalized} finalizers taken"
+             {children} children, {weak_cut} weak references cut, {finalized} finalizers taken"
         )
     }
 }
@@ -85,11 +87,12 @@ pub fn run(program: &Program, rung: Option<Wish>, sabotage: Option<Sabotage>) ->
     let builder = Heap::builder(Language(gate)).limit(LIMIT).verify(is_verified).poison(true);
     let builder = rung.into_iter().fold(builder, |builder, rung| builder.rung(rung));
     let builder = builder.options(&program.options).map_err(|e| e.to_string())?;
+    let copies = if program.options.contains("host-fork=copy") { HostFork::Copy } else { HostFork::NoHeap };
     let heap = builder.build().map_err(|e| e.to_string())?;
     let mut m = heap.attach(StackScan::None).map_err(|e| e.to_string())?;
     let done = std::thread::scope(|s| {
         let background = background(s, &heap);
-        let world = Mutex::new(World::new(&mut m, background, sabotage)?);
+        let world = Mutex::new(World::new(&mut m, background, copies, sabotage)?);
         let done = std::thread::scope(|s| Threads::new(s, &heap, &world).run(&mut m, program));
         let mut world = world.into_inner().unwrap_or_else(PoisonError::into_inner);
         // Also where the program has failed: nobody waits at the gate, or for a cycle, when the heap goes.
@@ -97,10 +100,10 @@ pub fn run(program: &Program, rung: Option<Wish>, sabotage: Option<Sabotage>) ->
         done.and(finished)
             .and_then(|()| world.step(&mut m, Op::Collect {}))
             .and_then(|()| world.end(&mut m))?;
-        Ok::<u64, String>(world.held)
+        Ok::<_, String>((world.held, world.children))
     });
     let stats = heap.stats();
-    done.map(|held| Counts {
+    done.map(|(held, children)| Counts {
         programs: 1,
         operations: program.ops.len() as u64,
         cycles: stats.cycles,
@@ -110,6 +113,7 @@ pub fn run(program: &Program, rung: Option<Wish>, sabotage: Option<Sabotage>) ->
         finalized: stats.finalizers_taken,
         fallbacks: stats.fallbacks,
         held,
+        children,
         preimages: stats.preimages,
     })
 }

@@ -8,8 +8,8 @@ use super::model::{Id, MAPS, Model, Node};
 use super::ops::Op;
 use super::weakly::{Interned, Weak};
 use palimpsest::{
-    Address, Ephemeron, Finalizer, Handle, Heap, KernelIo, Kind, Mutator, OutOfMemory, RootRange, Roots,
-    Snapshot, WeakMap, WeakTable,
+    Address, Ephemeron, Finalizer, GRANULE, Handle, Heap, HostFork, InlineAlloc, KernelIo, Kind, Mutator,
+    OutOfMemory, RootRange, Roots, SMALL_MAX, Snapshot, WeakMap, WeakTable,
 };
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -63,7 +63,10 @@ pub struct World {
     pub(super) model: Model,
     pub(super) kinds: Kinds,
     gate: Arc<Gate>,
-    background: Background,
+    pub(super) background: Background,
+    /// What children have of the heap; how many there were.
+    pub(super) copies: HostFork,
+    pub children: u64,
     /// Whether workers mark, which then come to the gate.
     forks: bool,
     /// Threads whose stacks are scanned.
@@ -98,6 +101,7 @@ impl World {
     pub fn new(
         m: &mut Mutator<Language>,
         background: Background,
+        copies: HostFork,
         sabotage: Option<Sabotage>,
     ) -> Result<Self, String> {
         let heap = m.heap().clone();
@@ -117,6 +121,8 @@ impl World {
             held: 0,
             kinds,
             background,
+            copies,
+            children: 0,
             scanned: 0,
             next: 1,
             handles: Vec::new(),
@@ -246,6 +252,7 @@ impl World {
                 self.finish(m)?;
                 return Ok(Some(Done::Some));
             }
+            Op::Fork {} => self.fork(m)?,
             Op::Check {} => return Ok(Some(Done::Some)),
             // What the threads do is done by whoever has them.
             Op::Attach { .. } | Op::Detach { .. } | Op::On { .. } => {}
@@ -274,11 +281,16 @@ impl World {
 
     fn alloc(&mut self, m: &mut Mutator<Language>, plan: Plan) -> Result<(), String> {
         let (kind, bytes) = (self.kinds.of(plan.shape), plan.words * 8);
-        let way = self.next % 3;
+        let way = self.next % 4;
         let object = match way {
             0 => m.alloc(kind, bytes),
             // SAFETY: all that may be a reference is written below, before anything else is done.
             1 => unsafe { m.alloc_uninit(kind, bytes) },
+            2 => match alloc_inline(m, kind, bytes) {
+                Some(object) => Ok(object),
+                // SAFETY: as above.
+                None => unsafe { m.alloc_uninit(kind, bytes) },
+            },
             // SAFETY: as above.
             _ => unsafe { m.alloc_no_safepoint(kind, bytes) }.or_else(|_| m.alloc(kind, bytes)),
         };
@@ -506,6 +518,37 @@ impl World {
             Some(why) => Err(format!("a cycle that was waited for failed: {why}")),
             None => Ok(Done::Full(record.marked_objects)),
         }
+    }
+}
+
+/// Allocates as a compiler's code does, if there is room in the thread's run. What may be a reference is not written.
+fn alloc_inline(m: &mut Mutator<Language>, kind: Kind, bytes: usize) -> Option<NonNull<u8>> {
+    let granules = bytes.div_ceil(GRANULE);
+    if bytes > SMALL_MAX {
+        return None;
+    }
+    let InlineAlloc { cursor, limit, colour, metadata } = m.inline_alloc(kind == Kind::LEAF);
+    // SAFETY: this thread's words; its run has room for the object, whose granules have a byte each.
+    unsafe {
+        let at = *cursor;
+        if *limit - at < granules * GRANULE {
+            return None;
+        }
+        *cursor = at + granules * GRANULE;
+        let first = metadata.wrapping_add(at / GRANULE);
+        let start = kind.number() | *colour;
+        if granules == 1 {
+            first.write(start | InlineAlloc::END);
+        } else {
+            first.write(start);
+            first.wrapping_add(granules - 1).write(InlineAlloc::END);
+        }
+        let object: *mut u8 = std::ptr::with_exposed_provenance_mut(at);
+        if !bytes.is_multiple_of(GRANULE) {
+            // What the size leaves over is traced as well.
+            object.add(bytes).cast::<u64>().write(0);
+        }
+        NonNull::new(object)
     }
 }
 
