@@ -307,8 +307,12 @@ impl<E: Embedder> Inner<E> {
 impl<E: Embedder> Drop for Inner<E> {
     fn drop(&mut self) {
         if !self.core.is_ours() {
-            // A child of the process that made the heap: there is no collector's thread here, and no heap.
-            std::mem::forget((self.core.clone(), self.collector.lock().take()));
+            // A child of the process that made the heap: there is no collector's thread here, and no heap. Nor anybody who would let go
+            // of the lock, if it is held.
+            std::mem::forget((
+                self.core.clone(),
+                self.collector.try_lock().and_then(|mut thread| thread.take()),
+            ));
             return;
         }
         self.core.mailbox.shut_down();

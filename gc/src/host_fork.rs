@@ -76,12 +76,20 @@ impl<E: Embedder> Copied for Core<E> {
         }
         // From here on nobody can begin to take the heap away.
         let stays = self.mailbox.hold();
-        // Weak tables came and went until here.
-        self.fork_failed.store(!stays || inherit_group(self.group).is_err(), Relaxed);
+        self.fork_failed.store(!stays, Relaxed);
+    }
+
+    fn inherit(&self) {
+        if inherit_group(self.group).is_err() {
+            self.fork_failed.store(true, Relaxed);
+        }
+    }
+
+    fn disinherit(&self) {
+        forget_group(self.group);
     }
 
     unsafe fn go_on(&self) {
-        forget_group(self.group);
         // SAFETY: the caller has called `hold` and `hold_locks`.
         unsafe {
             self.mailbox.let_go();

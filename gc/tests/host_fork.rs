@@ -3,7 +3,7 @@
 mod common;
 
 use common::child::{alone, in_child, is_stopped_by};
-use common::{Node, Nodes, new_node, number_of, rungs};
+use common::{AtEnd, Node, Nodes, new_node, number_of, rungs};
 use palimpsest::{
     Address, Ephemeron, Heap, HeapBuilder, Layout, Mutator, PlainPointers, RootRange, StackScan, WeakMap,
     WeakRef, WeakSlot, WeakTable,
@@ -11,7 +11,7 @@ use palimpsest::{
 use palimpsest_runtime::sys::process::{ChildExit, Forked, exit_now, fork};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering::Relaxed, Ordering::SeqCst};
 
 const LIST: u64 = 5_000;
 
@@ -270,15 +270,6 @@ fn a_child_can_have_a_heap_of_its_own() {
     }
 }
 
-/// Raises a flag, also when a test fails.
-struct AtEnd<'a>(&'a AtomicBool);
-
-impl Drop for AtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Relaxed);
-    }
-}
-
 /// Children come and go while cycles run and threads write to the heap: none is lost, none falls back, none fails.
 #[test]
 fn the_cycle_in_flight_is_not_disturbed() {
@@ -371,4 +362,59 @@ fn a_fork_is_no_safepoint() {
             done.store(true, Relaxed);
         });
     }
+}
+
+/// A child may drop a table that another thread was laying out anew when the process forked.
+#[test]
+fn a_table_that_was_in_use_is_dropped_in_a_child() {
+    if !alone("a_table_that_was_in_use_is_dropped_in_a_child") {
+        return;
+    }
+    static TABLE: AtomicPtr<WeakTable> = AtomicPtr::new(std::ptr::null_mut());
+    const PAGES: usize = 200;
+    let nodes = Nodes::new(builder());
+    let done = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        s.spawn(|| {
+            let mut m = nodes.heap.attach(StackScan::Conservative).unwrap();
+            let at = Address::from_ptr(new_node(&mut m, nodes.kind, std::ptr::null_mut(), 1));
+            while !done.load(Relaxed) {
+                let table = Box::into_raw(Box::new(WeakTable::new(&nodes.heap).unwrap()));
+                TABLE.store(table, SeqCst);
+                // SAFETY: freed below.
+                (0..700).for_each(|hash| unsafe { &*table }.insert(&mut m, hash, at).unwrap());
+                TABLE.store(std::ptr::null_mut(), SeqCst);
+                // SAFETY: made above; the children that have it are other processes.
+                drop(unsafe { Box::from_raw(table) });
+                m.poll();
+            }
+        });
+        let _end = AtEnd(&done);
+        let mut tried = 0;
+        while tried < 100 {
+            let ((), end, said) = in_child((), |()| {
+                let table = TABLE.load(SeqCst);
+                if table.is_null() {
+                    return 1;
+                }
+                // SAFETY: new mappings, of this child's own; and the table, which nobody else has in this process.
+                let own = unsafe {
+                    let access = libc::PROT_READ | libc::PROT_WRITE;
+                    let (flags, none) = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, std::ptr::null_mut());
+                    let own = [(); PAGES].map(|()| libc::mmap(none, 4096, access, flags, -1, 0));
+                    drop(table.read());
+                    own
+                };
+                let mut state = 0;
+                // SAFETY: asks whether a page is mapped.
+                let is_there = |at: &*mut libc::c_void| unsafe { libc::mincore(*at, 4096, &mut state) == 0 };
+                if own.iter().all(is_there) { 0 } else { 2 }
+            });
+            assert!(
+                matches!(end.code(), Some(0 | 1)),
+                "memory of the child's own is gone, or it died: {end}: {said}"
+            );
+            tried += u32::from(end.code() == Some(0));
+        }
+    });
 }

@@ -3,15 +3,15 @@
 mod common;
 
 use common::child::{alone, in_child, is_stopped_by};
-use common::{Node, Nodes, new_node, number_of, rungs};
+use common::{AtEnd, Node, Nodes, new_node, number_of, rungs};
 use palimpsest::{
-    Address, Ephemeron, Handle, Heap, HeapBuilder, HostFork, Kind, Mutator, PlainPointers, StackScan,
-    WeakMap, WeakRef, WeakTable,
+    Address, Ephemeron, Handle, Heap, HeapBuilder, HostFork, Kind, Mutator, PlainPointers, Snapshot,
+    StackScan, WeakMap, WeakRef, WeakTable,
 };
 use palimpsest_runtime::sys::Errno;
 use palimpsest_runtime::sys::inject::{self, Call};
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
 const LIST: u64 = 5_000;
@@ -541,4 +541,96 @@ fn a_child_without_its_copy_keeps_none_of_it() {
     });
     inject::disarm();
     assert_eq!(end.code(), Some(0), "descriptors of copies");
+}
+
+/// Whether [`look_on`] is to look; whether it does, and whether a cycle has ended, since; and what it saw.
+static LOOKS: [AtomicBool; 4] = [const { AtomicBool::new(false) }; 4];
+
+/// A handler of the host's, before a fork: waits a while for a cycle to end.
+extern "C" fn look_on() {
+    let [wanted, looking, ended, seen] = &LOOKS;
+    if wanted.swap(false, SeqCst) {
+        looking.store(true, SeqCst);
+        std::thread::sleep(Duration::from_millis(100));
+        seen.store(ended.load(SeqCst), SeqCst);
+    }
+}
+
+/// The world is not stopped with a thread in the middle of `fork`, whose registers nobody would find, in a heap that is not copied
+/// beside one that is.
+#[test]
+fn no_cycle_of_another_heap_ends_while_a_thread_that_runs_in_it_forks() {
+    if !alone("no_cycle_of_another_heap_ends_while_a_thread_that_runs_in_it_forks") {
+        return;
+    }
+    // What is registered first is called last.
+    // SAFETY: a function of this program.
+    assert_eq!(unsafe { libc::pthread_atfork(Some(look_on), None, None) }, 0);
+    let [wanted, looking, ended, seen] = &LOOKS;
+    for rung in rungs() {
+        let copied = Nodes::new(builder());
+        let other = Nodes::new(Heap::builder(PlainPointers).limit(16 << 20).rung(rung).poison(true));
+        let mut m = other.heap.attach(StackScan::Conservative).unwrap();
+        let node = new_node(&mut m, other.kind, std::ptr::null_mut(), 5);
+        for runs_in_both in [false, true] {
+            let _also = runs_in_both.then(|| copied.heap.attach(StackScan::Conservative).unwrap());
+            std::thread::scope(|s| {
+                looking.store(false, SeqCst);
+                ended.store(false, SeqCst);
+                wanted.store(true, SeqCst);
+                let collects = s.spawn(|| {
+                    let mut m = other.heap.attach(StackScan::None).unwrap();
+                    while !looking.load(SeqCst) {
+                        m.blocking(std::thread::yield_now);
+                    }
+                    let record = m.collect();
+                    ended.store(true, SeqCst);
+                    record
+                });
+                let ((), end, said) =
+                    in_child((), |()| i32::from(copied.heap.is_here() && !other.heap.is_here()));
+                assert_eq!((end.code(), said.as_str()), (Some(1), ""), "{rung}");
+                assert!(
+                    looking.load(SeqCst) && !seen.load(SeqCst),
+                    "{rung}: the world was stopped in the fork"
+                );
+                let record = m.blocking(|| collects.join().unwrap());
+                assert!(record.failure.is_none(), "{rung}: {record}");
+            });
+            assert_eq!(number_of(node), 5);
+        }
+    }
+}
+
+/// Tables come and go on a thread that the world does not wait for: each child has all that is there, and so has each of its own.
+#[test]
+fn tables_that_come_and_go_cost_no_child_its_copy() {
+    if !alone("tables_that_come_and_go_cost_no_child_its_copy") {
+        return;
+    }
+    let nodes = Nodes::new(builder().limit(4 << 20).rung(Snapshot::StopTheWorld));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        for _ in 0..3 {
+            s.spawn(|| {
+                while !done.load(Relaxed) {
+                    drop(WeakTable::new(&nodes.heap));
+                }
+            });
+        }
+        let _end = AtEnd(&done);
+        for _ in 0..500 {
+            is_well(
+                in_child((), |()| {
+                    if !nodes.heap.is_here() {
+                        return 1;
+                    }
+                    // What is not as it should be stays so.
+                    is_well(in_child((), |()| i32::from(!nodes.heap.is_here())), &"a child's child");
+                    0
+                }),
+                &"a child",
+            );
+        }
+    });
 }

@@ -9,7 +9,8 @@ use crate::opaque::{lend, null, out};
 use crate::status::{Answer, Status, entry, fail, palimpsest_status};
 use palimpsest::{Address, Frozen, Layout, Tracer};
 use std::ffi::c_void;
-use std::sync::OnceLock;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicPtr, AtomicUsize};
 
 /// An object as it was when the snapshot was taken.
 pub struct palimpsest_frozen(());
@@ -30,48 +31,82 @@ pub type palimpsest_trace_function = Option<
     unsafe extern "C" fn(object: *const palimpsest_frozen, tracer: *mut palimpsest_tracer, data: *mut c_void),
 >;
 
-/// A function, and what it is called with.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct NativeTrace {
-    function: unsafe extern "C" fn(*const palimpsest_frozen, *mut palimpsest_tracer, *mut c_void),
-    data: *mut c_void,
+/// The same, where there is one.
+type Function =
+    unsafe extern "C" fn(object: *const palimpsest_frozen, tracer: *mut palimpsest_tracer, data: *mut c_void);
+
+/// A function, or nothing, and what it is called with.
+#[derive(Debug, Default)]
+struct Place {
+    function: AtomicPtr<()>,
+    data: AtomicPtr<c_void>,
 }
 
-// SAFETY: the pointer is the user's, who is told where the function is called.
-unsafe impl Send for NativeTrace {}
-// SAFETY: likewise.
-unsafe impl Sync for NativeTrace {}
+impl Place {
+    fn set(&self, function: Function, data: *mut c_void) {
+        self.data.store(data, Relaxed);
+        // Release: whoever sees the function sees what it is called with.
+        self.function.store(function as *mut (), Release);
+    }
+
+    fn get(&self) -> Option<(Function, *mut c_void)> {
+        let function = self.function.load(Acquire);
+        // SAFETY: stored by `set`, if it is not null.
+        let function =
+            (!function.is_null()).then(|| unsafe { std::mem::transmute::<*mut (), Function>(function) });
+        function.map(|function| (function, self.data.load(Relaxed)))
+    }
+}
 
 /// Trace functions that a heap can have.
 const MOST: usize = 64;
 
-/// The trace functions of a heap, by number. None is ever taken away; looking one up takes no lock.
-#[derive(Clone, Debug)]
-pub(crate) struct Traces([OnceLock<NativeTrace>; MOST]);
+/// The trace functions of a heap, by number. None is ever taken away. Neither adding nor looking one up takes a lock or waits: a thread
+/// may be in the middle of the former when the process forks.
+#[derive(Debug)]
+pub(crate) struct Traces {
+    places: [Place; MOST],
+    used: AtomicUsize,
+}
+
+impl Clone for Traces {
+    fn clone(&self) -> Self {
+        let new = Self::new();
+        for (to, from) in new.places.iter().zip(&self.places) {
+            if let Some((function, data)) = from.get() {
+                to.set(function, data);
+            }
+        }
+        new.used.store(self.used.load(Relaxed), Relaxed);
+        new
+    }
+}
 
 impl Traces {
     pub(crate) fn new() -> Self {
-        Self([const { OnceLock::new() }; MOST])
+        Self { places: std::array::from_fn(|_| Place::default()), used: AtomicUsize::new(0) }
     }
 
     /// Adds a function, and tells its number.
     pub(crate) fn add(&self, function: palimpsest_trace_function, data: *mut c_void) -> Answer<u16> {
-        let trace = NativeTrace { function: function.ok_or_else(|| null("function"))?, data };
-        let free = self.0.iter().position(|place| place.set(trace).is_ok());
-        free.map(|at| at as u16).ok_or_else(|| {
+        let function = function.ok_or_else(|| null("function"))?;
+        let free = self.used.fetch_update(Relaxed, Relaxed, |used| (used < MOST).then_some(used + 1));
+        let at = free.map_err(|_| {
             fail(
                 Status::PALIMPSEST_TOO_MANY,
                 format_args!("a heap can have {MOST} trace functions; let one serve several types"),
             )
-        })
+        })?;
+        self.places[at].set(function, data);
+        Ok(at as u16)
     }
 
     /// Calls a function. If there is none of this number, every word of the object may be a reference.
     pub(crate) fn trace(&self, id: u16, object: &Frozen<'_>, tracer: &mut Tracer<'_>) {
-        if let Some(trace) = self.0.get(usize::from(id)).and_then(OnceLock::get) {
+        if let Some((function, data)) = self.places.get(usize::from(id)).and_then(Place::get) {
             let (object, tracer) = (std::ptr::from_ref(object).cast(), std::ptr::from_mut(tracer).cast());
             // SAFETY: the user's function, with what the user gave for it.
-            unsafe { (trace.function)(object, tracer, trace.data) };
+            unsafe { function(object, tracer, data) };
             return;
         }
         let mut words = [0; 64];

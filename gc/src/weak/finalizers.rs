@@ -389,7 +389,7 @@ impl<E: Embedder> Mutator<E> {
     /// # Panics
     /// As [`Mutator::collect`].
     pub fn wait_finalizable(&mut self, timeout: Option<Duration>) -> bool {
-        self.heap().core().must_be_ours("Mutator::wait_finalizable");
+        self.heap().look_around("Mutator::wait_finalizable");
         let core = self.heap().core().clone();
         // A time that the clock does not reach is none.
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));

@@ -109,7 +109,12 @@ pub(crate) struct WeakTables {
 
 impl WeakTables {
     fn register(&self, table: &Table) {
-        self.all.lock().push(Arc::downgrade(table));
+        let mut all = self.all.lock();
+        if all.len() == all.capacity() {
+            // Cycles do that too, if there are any.
+            all.retain(|table| table.strong_count() > 0);
+        }
+        all.push(Arc::downgrade(table));
     }
 
     /// Before a fork whose child gets a copy: takes the locks of all tables, and of the list. None goes away meanwhile.
@@ -279,6 +284,15 @@ impl WeakTable {
         let core = mutator.core_for("WeakTable");
         assert_eq!(core.id, self.heap, "a weak table was used with a mutator of another heap");
         core
+    }
+}
+
+impl Drop for WeakTable {
+    fn drop(&mut self) {
+        if self.home.is_past() {
+            // Another thread may have been laying it out anew when the process forked: nothing is freed here.
+            std::mem::forget(self.table.clone());
+        }
     }
 }
 

@@ -43,7 +43,13 @@ pub trait Copied: Send + Sync {
     /// After all of these: takes the locks that any thread may have for a moment, so that nothing is half done in the child.
     fn hold_locks(&self);
 
-    /// In the parent, after the fork: undoes all of it.
+    /// After that, with no table of any heap coming or going: has the child inherit what is private memory.
+    fn inherit(&self);
+
+    /// In the parent, after the fork: undoes that, before tables come and go again.
+    fn disinherit(&self);
+
+    /// In the parent, after that: undoes the rest.
     ///
     /// # Safety
     /// Held by this thread.

@@ -33,7 +33,7 @@ use crate::mutator::{Return, attachments_are_known, hold_for_fork, is_pinned};
 use crate::sys::inject::{self, Role};
 use crate::sys::lock::{HoldAcrossFork, Mutex, RawFutex};
 use crate::sys::signal::{self, Fault};
-use crate::sys::{futex, generation, inherited, process};
+use crate::sys::{clock, futex, generation, inherited, process};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
@@ -96,7 +96,7 @@ pub fn copy(heap: Weak<dyn Copied>) {
     all.push(heap);
 }
 
-/// Whether forks are watched: [`NEVER`], [`ALWAYS`], or the process in which a thread is about to begin.
+/// Whether forks are watched: [`NEVER`], [`ALWAYS`], or the number of a thread that is about to begin.
 static WATCHED: AtomicU32 = AtomicU32::new(NEVER);
 const NEVER: u32 = 0;
 const ALWAYS: u32 = u32::MAX;
@@ -106,12 +106,14 @@ const ALWAYS: u32 = u32::MAX;
 /// # Errors
 /// Where the C library has no memory for it.
 pub fn watch() -> Result<(), Error> {
-    let own = process::own_pid().as_raw_nonzero().get() as u32;
+    let own = clock::thread_id();
     loop {
         match WATCHED.load(Ordering::Acquire) {
             ALWAYS => return Ok(()),
             // Another thread is at it.
-            who if who == own => futex::nap(Duration::from_micros(50)),
+            who if who != NEVER && who != own && clock::thread_exists(who) => {
+                futex::nap(Duration::from_micros(50));
+            }
             // Nobody is; or a thread was that stayed behind in the parent.
             who => {
                 if WATCHED.compare_exchange(who, own, Ordering::Acquire, Ordering::Relaxed).is_ok() {
@@ -147,6 +149,11 @@ extern "C" fn prepare() {
         unsafe { FORKING.held() }.held.iter().for_each(|heap| heap.hold_locks());
     }
     ALL.hold();
+    inherited::hold_changes();
+    if !COLLECTS.get() {
+        // SAFETY: held above.
+        unsafe { FORKING.held() }.held.iter().for_each(|heap| heap.inherit());
+    }
     signal::before_fork();
     around_fork::prepare();
 }
@@ -201,8 +208,15 @@ fn stop_all(heaps: &[Arc<dyn Copied>]) -> bool {
 extern "C" fn in_parent() {
     around_fork::in_parent();
     signal::after_fork();
+    if !COLLECTS.get() {
+        // SAFETY: held by `prepare`.
+        unsafe { FORKING.held() }.held.iter().for_each(|heap| heap.disinherit());
+    }
     // SAFETY: held by `prepare`.
-    unsafe { ALL.let_go() };
+    unsafe {
+        inherited::let_changes_go();
+        ALL.let_go();
+    }
     if COLLECTS.get() {
         return;
     }
@@ -255,6 +269,7 @@ extern "C" fn in_child() {
     signal::after_fork();
     // SAFETY: held by `prepare`, of whose thread this is the image.
     unsafe {
+        inherited::let_changes_go();
         ALL.let_go();
         if !COLLECTS.get() {
             FORKING.let_go();

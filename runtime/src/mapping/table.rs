@@ -6,10 +6,11 @@
 use super::Zeroed;
 use crate::error::Error;
 use crate::sys::guarded::Guarded;
-use crate::sys::inherited::Listed;
+use crate::sys::inherited::{Listed, between_forks};
 use crate::sys::memory::{self, Advise};
 use crate::unit::{Address, Bytes, PAGE_SIZE};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 
 fn bytes_for<T>(len: usize) -> Bytes {
@@ -120,26 +121,40 @@ impl<T> Deref for Shared<T> {
     }
 }
 
-/// A table of the parent's alone.
+/// A table of the parent's alone. Tables of this kind come and go while a heap is used.
 #[derive(Debug)]
 pub struct Private<T> {
+    place: ManuallyDrop<Place>,
+    /// `len` values of `T` fit into it.
+    len: usize,
+    of: std::marker::PhantomData<T>,
+}
+
+#[derive(Debug)]
+struct Place {
     // Dropped before what it lists.
     _listed: Listed,
     map: Guarded,
-    /// `len` values of `T` fit into `map`.
-    len: usize,
-    of: std::marker::PhantomData<T>,
 }
 
 impl<T: Zeroed> Private<T> {
     /// A table of `len` zeroes that no child inherits.
     pub fn new(len: usize) -> Result<Self, Error> {
         let bytes = bytes_for::<T>(len);
-        let map = Guarded::private(bytes)?;
-        // SAFETY: the whole of a mapping made here.
-        unsafe { memory::advise(map.at(), bytes, Advise::DontFork) }?;
-        let listed = Listed::private(map.at(), bytes);
-        Ok(Self { _listed: listed, map, len, of: std::marker::PhantomData })
+        let place = between_forks(|| {
+            let map = Guarded::private(bytes)?;
+            // SAFETY: the whole of a mapping made here.
+            unsafe { memory::advise(map.at(), bytes, Advise::DontFork) }?;
+            Ok::<_, Error>(Place { _listed: Listed::private(map.at(), bytes), map })
+        })?;
+        Ok(Self { place: ManuallyDrop::new(place), len, of: std::marker::PhantomData })
+    }
+}
+
+impl<T> Drop for Private<T> {
+    fn drop(&mut self) {
+        // SAFETY: not used again.
+        between_forks(|| unsafe { ManuallyDrop::drop(&mut self.place) });
     }
 }
 
@@ -148,7 +163,7 @@ impl<T> Deref for Private<T> {
     #[inline]
     fn deref(&self) -> &[T] {
         // SAFETY: as for `Shared`.
-        unsafe { std::slice::from_raw_parts(self.map.at().as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts(self.place.map.at().as_ptr(), self.len) }
     }
 }
 

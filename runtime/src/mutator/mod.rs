@@ -276,8 +276,9 @@ fn return_to_running(all: &[Attachment]) {
 }
 
 /// Before a fork: runs `hold`, which may wait for any heap, with the calling thread counting as blocked. Of its heaps, those
-/// for which `is_held` holds afterwards stay as they are, and their world stopped; the thread runs again for the others.
-/// Returns how to have it run for those too.
+/// for which `is_held` holds afterwards stay as they are, and their world stopped. For the others it runs again, since what its registers
+/// held is nowhere to be found once this has returned; until [`Return::later`] nobody waits for it to stop there. Returns how to have it
+/// run for those that are held.
 pub(crate) fn hold_for_fork(hold: impl FnOnce(), is_held: impl Fn(&Registry) -> bool) -> Return {
     let all = ATTACHED.with(|list| list.borrow().clone());
     // A thread that forks in a blocking region stays blocked.
@@ -290,6 +291,9 @@ pub(crate) fn hold_for_fork(hold: impl FnOnce(), is_held: impl Fn(&Registry) -> 
         }
         hold();
         let (held, others): (Vec<_>, Vec<_>) = running.into_iter().partition(|own| is_held(own.get().0));
+        // Whoever stops one of these may wait for a thread that waits for a world which is held, or for the caller of `fork`.
+        others.iter().for_each(|own| own.get().0.give_way());
+        return_to_running(&others);
         Return { held, others }
     })
 }
@@ -306,11 +310,12 @@ pub(crate) fn attachments_are_known() -> bool {
     ATTACHED.try_with(|_| ()).is_ok()
 }
 
-/// Heaps in which the calling thread is to run again; see [`hold_for_fork`].
+/// Heaps of the forking thread; see [`hold_for_fork`].
 #[derive(Default)]
 pub(crate) struct Return {
-    /// Those whose worlds the thread has stopped.
+    /// Those whose worlds the thread has stopped, and in which it is to run again.
     held: Vec<Attachment>,
+    /// Those in which nobody waits for a thread to stop.
     others: Vec<Attachment>,
 }
 
@@ -325,9 +330,9 @@ impl Return {
         }
     }
 
-    /// The same for the others, when it holds no world: theirs may be stopped by others.
+    /// Has the others be stopped again, when it holds no world.
     pub(crate) fn later(&self) {
-        return_to_running(&self.others);
+        self.others.iter().for_each(|own| own.get().0.stop_again());
     }
 }
 

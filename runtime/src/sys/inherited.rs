@@ -18,6 +18,7 @@
 //! copy keeps the group, and then none of this is done to it. See `host_fork::copy`.
 
 use super::inject::{Call, check};
+use super::lock::{HoldAcrossFork, Mutex};
 use super::{Errno, event, memory};
 use crate::unit::{Address, Bytes};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -140,6 +141,31 @@ fn claim() -> &'static Entry {
             drop(unsafe { Box::from_raw(more) });
         }
     }
+}
+
+/// Held while a table that comes and goes with the use of a heap is mapped and listed, or taken off the list and unmapped; and
+/// across a fork. So a fork finds no table half done, and what it asks of the kernel for a table is not done to what was
+/// mapped there afterwards.
+static CHANGES: Mutex<()> = Mutex::new(());
+
+/// Runs `f`, which lists a table or takes one off the list, at a time at which no thread forks.
+pub(crate) fn between_forks<R>(f: impl FnOnce() -> R) -> R {
+    let _changes = CHANGES.lock();
+    f()
+}
+
+/// Before a fork: from here on no table comes or goes.
+pub(crate) fn hold_changes() {
+    CHANGES.hold();
+}
+
+/// After it, on either side. Async-signal-safe.
+///
+/// # Safety
+/// The calling thread has called [`hold_changes`]; in a child, the thread that is this one's image did.
+pub(crate) unsafe fn let_changes_go() {
+    // SAFETY: passed on to the caller.
+    unsafe { CHANGES.let_go() };
 }
 
 /// What belongs to one heap.

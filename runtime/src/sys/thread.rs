@@ -11,7 +11,8 @@ use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Bytes of stack, as the standard library has: a listener, which is the host's code, runs there.
+/// Bytes of stack, as the standard library has: a listener, which is the host's code, runs there. What threads have by default is
+/// taken where that is too little for the host's thread-local variables.
 const STACK: usize = 2 << 20;
 
 /// A thread. It goes on by itself when this is dropped.
@@ -73,9 +74,12 @@ unsafe fn create(start: *mut Start) -> Result<libc::pthread_t, Errno> {
     // SAFETY: the attributes are used between the calls that make them and end them. A thread that was made has a number.
     unsafe {
         answer(libc::pthread_attr_init(attributes.as_mut_ptr()))?;
-        let made = answer(libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK)).and_then(|()| {
-            answer(libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), run, start.cast()))
-        });
+        let mut create = |with| answer(libc::pthread_create(thread.as_mut_ptr(), with, run, start.cast()));
+        let made = match answer(libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK)) {
+            Ok(()) => create(attributes.as_ptr()),
+            Err(errno) => Err(errno),
+        };
+        let made = if made == Err(Errno::INVAL) { create(std::ptr::null()) } else { made };
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
         made.map(|()| thread.assume_init())
     }
@@ -86,8 +90,10 @@ extern "C" fn run(start: *mut c_void) -> *mut c_void {
     let Start { name, body } = *unsafe { Box::from_raw(start.cast::<Start>()) };
     // For whoever lists the threads: a wish.
     let _ = rustix::thread::set_name(name);
-    // Whoever panics has said so; it must not leave this function.
-    drop(catch_unwind(AssertUnwindSafe(body)));
+    // Whoever panics has said so. Neither that nor another panic, as what was thrown is dropped, must leave this function.
+    if let Err(thrown) = catch_unwind(AssertUnwindSafe(body)) {
+        std::mem::forget(thrown);
+    }
     std::ptr::null_mut()
 }
 
