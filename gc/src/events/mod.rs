@@ -40,7 +40,10 @@ use std::time::Duration;
 /// `panic = "abort"` it ends the process.
 ///
 /// In a child of the process that has a copy of the heap ([`HostFork::Copy`](crate::HostFork::Copy)), the child's copy of the
-/// listener hears of the child's cycles. No method is under way on the collector's thread while the copy is made.
+/// listener hears of the child's cycles. No method is under way on the collector's thread while the copy is made. But a lock that it
+/// takes there may have been held by another thread at the fork, and then it waits for ever, and with it whoever waits for the collector:
+/// that of `eprintln!`, too, where other threads print. In a program whose children have copies a listener counts, or writes to a
+/// descriptor.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
