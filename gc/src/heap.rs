@@ -295,6 +295,7 @@ impl<E: Embedder> Inner<E> {
         }
         // The parent's.
         std::mem::forget(self.collector.lock().take());
+        self.core.weak_tables.forget_held();
         let barrier = self.core.barrier.as_ref().map_or(Ok(()), |barrier| barrier.restart());
         if let Err(why) = barrier.map_err(Error::from).and_then(|()| self.start_collector()) {
             // Whoever needs memory would wait for it for ever.

@@ -546,11 +546,17 @@ fn a_child_without_its_copy_keeps_none_of_it() {
 /// Whether [`look_on`] is to look; whether it does, and whether a cycle has ended, since; and what it saw.
 static LOOKS: [AtomicBool; 4] = [const { AtomicBool::new(false) }; 4];
 
-/// A handler of the host's, before a fork: waits a while for a cycle to end.
+/// The heap that it uses.
+static USED: std::sync::Mutex<Option<Heap<PlainPointers>>> = std::sync::Mutex::new(None);
+
+/// A handler of the host's, before a fork: makes and drops a table, and waits a while for a cycle to end.
 extern "C" fn look_on() {
     let [wanted, looking, ended, seen] = &LOOKS;
     if wanted.swap(false, SeqCst) {
         looking.store(true, SeqCst);
+        if let Some(heap) = &*USED.lock().unwrap() {
+            drop(WeakTable::new(heap));
+        }
         std::thread::sleep(Duration::from_millis(100));
         seen.store(ended.load(SeqCst), SeqCst);
     }
@@ -572,6 +578,7 @@ fn no_cycle_of_another_heap_ends_while_a_thread_that_runs_in_it_forks() {
         let other = Nodes::new(Heap::builder(PlainPointers).limit(16 << 20).rung(rung).poison(true));
         let mut m = other.heap.attach(StackScan::Conservative).unwrap();
         let node = new_node(&mut m, other.kind, std::ptr::null_mut(), 5);
+        *USED.lock().unwrap() = Some(other.heap.clone());
         for runs_in_both in [false, true] {
             let _also = runs_in_both.then(|| copied.heap.attach(StackScan::Conservative).unwrap());
             std::thread::scope(|s| {
@@ -599,6 +606,7 @@ fn no_cycle_of_another_heap_ends_while_a_thread_that_runs_in_it_forks() {
             });
             assert_eq!(number_of(node), 5);
         }
+        *USED.lock().unwrap() = None;
     }
 }
 
@@ -633,4 +641,22 @@ fn tables_that_come_and_go_cost_no_child_its_copy() {
             );
         }
     });
+}
+
+#[test]
+fn tables_of_before_the_fork_are_freed_in_a_child() {
+    const TABLES: usize = 50;
+    let nodes = Nodes::new(builder());
+    let mut m = nodes.heap.attach(StackScan::None).unwrap();
+    let tables: Vec<_> = (0..TABLES).map(|_| WeakTable::new(&nodes.heap).unwrap()).collect();
+    let (tables, end, said) = in_child(tables, |tables| {
+        let mappings = || std::fs::read_to_string("/proc/self/maps").expect("mappings").lines().count();
+        m.collect();
+        let before = mappings();
+        drop(tables);
+        // Each is a mapping by itself, with a guard on either side.
+        i32::from(mappings() + TABLES > before)
+    });
+    assert_eq!((end.code(), said.as_str()), (Some(0), ""), "{end}");
+    drop(tables);
 }

@@ -126,7 +126,7 @@ impl WeakTables {
         *self.held.lock() = tables;
     }
 
-    /// After all else, in the parent.
+    /// After all else, in the parent; in the child, when it runs code that may free memory.
     pub(crate) fn forget_held(&self) {
         let tables = std::mem::take(&mut *self.held.lock());
         drop(tables);

@@ -232,9 +232,6 @@ extern "C" fn in_parent() {
         FORKING.let_go();
         forking
     };
-    if let Some(own) = &forking.own {
-        own.later();
-    }
     for (heap, rests) in &forking.refused {
         if *rests {
             heap.work();

@@ -277,8 +277,7 @@ fn return_to_running(all: &[Attachment]) {
 
 /// Before a fork: runs `hold`, which may wait for any heap, with the calling thread counting as blocked. Of its heaps, those
 /// for which `is_held` holds afterwards stay as they are, and their world stopped. For the others it runs again, since what its registers
-/// held is nowhere to be found once this has returned; until [`Return::later`] nobody waits for it to stop there. Returns how to have it
-/// run for those that are held.
+/// held is nowhere to be found once this has returned. Returns how to have it run for those that are held, too.
 pub(crate) fn hold_for_fork(hold: impl FnOnce(), is_held: impl Fn(&Registry) -> bool) -> Return {
     let all = ATTACHED.with(|list| list.borrow().clone());
     // A thread that forks in a blocking region stays blocked.
@@ -294,7 +293,8 @@ pub(crate) fn hold_for_fork(hold: impl FnOnce(), is_held: impl Fn(&Registry) -> 
         // Whoever stops one of these may wait for a thread that waits for a world which is held, or for the caller of `fork`.
         others.iter().for_each(|own| own.get().0.give_way());
         return_to_running(&others);
-        Return { held, others }
+        others.iter().for_each(|own| own.get().0.stop_again());
+        Return(held)
     })
 }
 
@@ -310,29 +310,19 @@ pub(crate) fn attachments_are_known() -> bool {
     ATTACHED.try_with(|_| ()).is_ok()
 }
 
-/// Heaps of the forking thread; see [`hold_for_fork`].
+/// The heaps whose worlds the forking thread has stopped, and in which it is to run again; see [`hold_for_fork`].
 #[derive(Default)]
-pub(crate) struct Return {
-    /// Those whose worlds the thread has stopped, and in which it is to run again.
-    held: Vec<Attachment>,
-    /// Those in which nobody waits for a thread to stop.
-    others: Vec<Attachment>,
-}
+pub(crate) struct Return(Vec<Attachment>);
 
 // SAFETY: used by the forking thread, or its image, only.
 unsafe impl Send for Return {}
 
 impl Return {
-    /// Has the calling thread run, in worlds that it has stopped itself: before it lets them go on. Async-signal-safe.
+    /// Has the calling thread run, before it lets those worlds go on. Async-signal-safe.
     pub(crate) fn now(&self) {
-        for attachment in &self.held {
+        for attachment in &self.0 {
             attachment.get().1.state.store(RUNNING, SeqCst);
         }
-    }
-
-    /// Has the others be stopped again, when it holds no world.
-    pub(crate) fn later(&self) {
-        self.others.iter().for_each(|own| own.get().0.stop_again());
     }
 }
 

@@ -148,15 +148,21 @@ fn claim() -> &'static Entry {
 /// mapped there afterwards.
 static CHANGES: Mutex<()> = Mutex::new(());
 
-/// Runs `f`, which lists a table or takes one off the list, at a time at which no thread forks.
+thread_local! {
+    /// Whether the calling thread holds it for its fork: handlers of the host's may use a heap meanwhile.
+    static FORKS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f`, which lists a table or takes one off the list, at a time at which no other thread forks.
 pub(crate) fn between_forks<R>(f: impl FnOnce() -> R) -> R {
-    let _changes = CHANGES.lock();
+    let _changes = (!FORKS.get()).then(|| CHANGES.lock());
     f()
 }
 
 /// Before a fork: from here on no table comes or goes.
 pub(crate) fn hold_changes() {
     CHANGES.hold();
+    FORKS.set(true);
 }
 
 /// After it, on either side. Async-signal-safe.
@@ -164,6 +170,7 @@ pub(crate) fn hold_changes() {
 /// # Safety
 /// The calling thread has called [`hold_changes`]; in a child, the thread that is this one's image did.
 pub(crate) unsafe fn let_changes_go() {
+    FORKS.set(false);
     // SAFETY: passed on to the caller.
     unsafe { CHANGES.let_go() };
 }
