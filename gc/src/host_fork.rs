@@ -20,9 +20,9 @@ pub enum HostFork {
     /// A copy, at the same addresses, that goes on collecting: in the child the heap, its handles, its weak references, tables and maps, its finalizers and the
     /// forking thread's [`Mutator`](crate::Mutator) are used as before. Neither side sees what the other does from then on.
     ///
-    /// The fork waits for a cycle that is in flight, and stops the world while the heap is copied, and, where the forking thread runs in another
-    /// heap, until that one's world is not stopped; that needs memory for both and takes time with the size of what is in use. This holds for every `fork` through the C library, also where `exec`
-    /// follows; not for `vfork` and `posix_spawn`.
+    /// The fork waits for a cycle that is in flight, stops the world while the heap is copied, and, where the forking thread runs in
+    /// another heap, waits for a pause of that one; it needs memory for both and takes time with the size of what is in use. This
+    /// holds for every `fork` through the C library, also where `exec` follows; not for `vfork` and `posix_spawn`.
     ///
     /// With such a heap in the process, `fork` is a safepoint of every heap that the calling thread is attached to. Where an attached
     /// thread neither polls nor blocks for two seconds, or a listener takes as long (either may wait for a lock which the caller of
