@@ -54,7 +54,7 @@ pub(crate) struct Core<E> {
     pub(crate) fork_failed: AtomicBool,
     /// Whether that thread is the parent's, in a child with a copy, and not yet started here.
     pub(crate) collector_gone: AtomicBool,
-    /// Held by the thread that starts it.
+    /// Held by the thread that starts the collector's in a child.
     pub(crate) restarting: Mutex<()>,
     pub(crate) embedder: E,
     pub(crate) options: Options,

@@ -45,6 +45,8 @@ use std::time::Duration;
 /// that of `eprintln!`, too, where other threads print. In a program whose children have copies a listener counts, or writes to a
 /// descriptor.
 ///
+/// The collector's thread has 2 MiB of stack, whatever `RUST_MIN_STACK` says, and no name in a panic's message.
+///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use palimpsest::events::{CycleBegin, Listener};

@@ -65,6 +65,8 @@ impl Drop for Thread {
     }
 }
 
+/// Has the C library start a thread.
+///
 /// # Safety
 /// The new thread, if there is one, owns `start`.
 unsafe fn create(start: *mut Start) -> Result<libc::pthread_t, Errno> {
